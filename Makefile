@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# `make help` lists what there is to make. V=1 shows the commands, SAN=1 builds with sanitizers.
+
+V ?= 0
+B := build
+Q := $(if $(filter 1,$(V)),,@)
+msg = $(if $(filter 1,$(V)),@:,@printf '  %-8s %s\n' $(1) $(patsubst $(B)/%,%,$@))
+
+CLANG ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
+CLANG_FORMAT ?= clang-format
+
+ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/;s/ppc64le/powerpc/;s/riscv64/riscv/')
+MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
+WARN := -Wall -Wextra -Werror
+BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) $(WARN) \
+	-idirafter /usr/include/$(MULTIARCH)
+SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-omit-frame-pointer)
+comma := ,
+CFLAGS ?= -O2 -g
+override CFLAGS += -std=gnu11 $(WARN) -I$(B) $(SANFLAGS)
+LDLIBS := -lbpf -ljansson -lmnl
+
+SHARED_BPF := outbound reply origdst
+LIB_SRC := bpffs cgroup config config_flags datapath err netlink netns options pod pod_maps \
+	pod_read prefix probe resolv ruleset values
+CMD_SRC := main cmd cmd_attach cmd_explain cmd_probe cmd_show
+# What needs neither root nor libbpf, for tests and fuzzers.
+PURE_SRC := config config_flags err options prefix resolv ruleset values
+obj = $(patsubst %,$(B)/user/%.o,$(1))
+
+UNIT_TESTS := config_test ruleset_test verdict_test oracle_test
+UNIT_SHARED := rows twin oracle
+
+.PHONY: all help demo test lint format clean distclean
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(B)/socktables		## build the command (default)
+
+help:				## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+$(B)/socktables: $(call obj,$(CMD_SRC)) $(B)/libsocktables.a
+	$(call msg,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(B)/libsocktables.a: $(call obj,$(LIB_SRC))
+	$(call msg,AR)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(B)/user/%.o: user/%.c | $(B)/st_all.skel.h $(B)/st_in.skel.h
+	$(call msg,CC)
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/%.bpf.o: bpf/%.bpf.c
+	$(call msg,BPF)
+	$(Q)mkdir -p $(@D) && $(CLANG) $(BPF_CFLAGS) -MMD -MP -MF $@.d -c $< -o $@
+
+$(B)/st_all.o: $(patsubst %,$(B)/%.bpf.o,$(SHARED_BPF))
+	$(call msg,BPFLINK)
+	$(Q)$(BPFTOOL) gen object $@ $^
+
+$(B)/st_in.o: $(B)/inbound.bpf.o
+	$(call msg,BPFLINK)
+	$(Q)$(BPFTOOL) gen object $@ $^
+
+$(B)/%.skel.h: $(B)/%.o
+	$(call msg,SKEL)
+	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
+
+clean:				## remove what was built
+	$(Q)rm -rf $(B)
+
+-include $(wildcard $(B)/*.d $(B)/*/*.d)

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* UDP DNS between an app's socket and the DNS agent on loopback: which resolver a reply is from,
+ * and which client the agent sees.
+ *
+ * A socket's first resolver needs no mark: the query leaves from the pod's own address, as with
+ * iptables, and any reply without a mark is that resolver's. A further resolver of the same
+ * unconnected socket gets a slot on the socket, and its number travels in the source address: the
+ * query comes from 127.1.0.n, the agent's reply to that address goes to the pod's address from
+ * 127.2.0.n instead. So replies are told apart without looking at a packet, and nothing outlives
+ * the socket. IPv6 has no such range: it uses 100::1:n and 100::2:n of the discard-only prefix
+ * (RFC 6666), which never leave lo since both ends are rewritten.
+ */
+#ifndef SOCKTABLES_DNS_BPF_H
+#define SOCKTABLES_DNS_BPF_H
+
+#include "flow.bpf.h"
+#include "origin.bpf.h"
+
+#define MARK_QUERY 1
+#define MARK_REPLY 2
+
+static __always_inline struct addr mark(const struct addr *like, __u32 direction, __u32 n)
+{
+	if (addr_is_v4(like))
+		return addr_v4(ST_BE32(127u << 24 | direction << 16 | n));
+	return (struct addr){ .w = { ST_BE32(0x0100u << 16), 0, 0, ST_BE32(direction << 16 | n) } };
+}
+
+/* The number in a mark of this direction, from 1; 0 if A is none. */
+static __always_inline __u32 mark_number(const struct addr *a, __u32 direction)
+{
+	__u32 low = bpf_ntohl(a->w[3]);
+	__u32 n = low & 0xffff;
+
+	if (n > ST_DNS_SLOTS)
+		return 0;
+	if (addr_is_v4(a))
+		return low >> 16 == (127u << 8 | direction) ? n : 0;
+	if (a->w[0] == ST_BE32(0x0100u << 16) && !a->w[1] && !a->w[2] && low >> 16 == direction)
+		return n;
+	return 0;
+}
+
+static __always_inline void put_source(struct bpf_sock_addr *ctx, const struct addr *a, int in6)
+{
+	if (in6) {
+		RD(ctx->msg_src_ip6[0]) = a->w[0];
+		RD(ctx->msg_src_ip6[1]) = a->w[1];
+		RD(ctx->msg_src_ip6[2]) = a->w[2];
+		RD(ctx->msg_src_ip6[3]) = a->w[3];
+	} else {
+		RD(ctx->msg_src_ip4) = a->w[3];
+	}
+}
+
+/* By IP_PKTINFO or IPV6_PKTINFO, or by bind(). */
+static __always_inline int has_source(struct bpf_sock_addr *ctx, int in6)
+{
+	if (in6)
+		return RD(ctx->msg_src_ip6[0]) || RD(ctx->msg_src_ip6[1]) ||
+		       RD(ctx->msg_src_ip6[2]) || RD(ctx->msg_src_ip6[3]);
+	return !!RD(ctx->msg_src_ip4);
+}
+
+/* The slot of a further resolver, from 1; 0 if there is no memory for slots. */
+static __always_inline __u32 slot_for(struct bpf_sock *sk, const struct addr *server, __u64 netns)
+{
+	struct dns_slots *s = bpf_sk_storage_get(&st_dns_slots, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	__u32 i;
+
+	if (!s)
+		return 0;
+	for (i = 0; i < ST_DNS_SLOTS; i++)
+		if (addr_equal(&s->server[i], server))
+			return i + 1;
+	i = s->next % ST_DNS_SLOTS;
+	if (s->next >= ST_DNS_SLOTS)
+		count(netns, WHY_DNS_SLOT_REUSED, !addr_is_v4(server));
+	s->server[i] = *server;
+	s->next++;
+	return i + 1;
+}
+
+/* Before a query of an unconnected socket goes to the agent. SRC is the source it would have had.
+ * Returns 0, or -1 if there is no memory to remember the resolver.
+ */
+static __always_inline int dns_app_asks(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
+					const struct policy *p, const struct flow *f,
+					const struct addr *src, __u64 netns, int in6)
+{
+	struct origin *o = origin_of(sk);
+	struct origin first = { .dst = f->dst, .port = RD(ctx->user_port), .kind = ORIGIN_DNS };
+	struct addr own = addr_is_v4(&f->dst) ? p->src4 : p->src6;
+	__u32 n;
+
+	if (!o || o->kind != ORIGIN_DNS) {
+		if (origin_set(sk, &first))
+			return -1;
+	} else if (!addr_equal(&o->dst, &f->dst)) {
+		/* The agent's reply goes to the pod's address: a socket bound to any other would
+		 * not get it, and has to do with one resolver at a time.
+		 */
+		if (has_source(ctx, in6) || (!addr_is_zero(&f->src) && !addr_equal(&f->src, &own))) {
+			count(netns, WHY_DNS_SLOT_REUSED, !addr_is_v4(&f->dst));
+			o->dst = f->dst;
+			return 0;
+		}
+		n = slot_for(sk, &f->dst, netns);
+		if (!n)
+			return -1;
+		first.dst = mark(&f->dst, MARK_QUERY, n);
+		put_source(ctx, &first.dst, in6);
+		return 0;
+	}
+	if (!addr_is_zero(src) && !has_source(ctx, in6))
+		put_source(ctx, src, in6);
+	return 0;
+}
+
+/* The socket that a datagram from the agent (loopback:15053) to A:PORT would reach. To be released. */
+static __always_inline struct bpf_sock *client_at(struct bpf_sock_addr *ctx, const struct addr *a,
+						  __be16 port)
+{
+	struct bpf_sock_tuple t = {};
+
+	if (addr_is_v4(a)) {
+		t.ipv4.saddr = V4_LOOPBACK;
+		t.ipv4.daddr = a->w[3];
+		t.ipv4.sport = bpf_htons(ST_DNS_PORT);
+		t.ipv4.dport = port;
+		return bpf_sk_lookup_udp(ctx, &t, sizeof(t.ipv4), BPF_F_CURRENT_NETNS, 0);
+	}
+	t.ipv6.saddr[3] = V6_LOOPBACK_WORD;
+	t.ipv6.daddr[0] = a->w[0];
+	t.ipv6.daddr[1] = a->w[1];
+	t.ipv6.daddr[2] = a->w[2];
+	t.ipv6.daddr[3] = a->w[3];
+	t.ipv6.sport = bpf_htons(ST_DNS_PORT);
+	t.ipv6.dport = port;
+	return bpf_sk_lookup_udp(ctx, &t, sizeof(t.ipv6), BPF_F_CURRENT_NETNS, 0);
+}
+
+/* The pod's address that the agent sees for a client that the kernel gave loopback: one that was
+ * bound to a port before it was connected. All zero if there is no such client.
+ */
+static __always_inline struct addr client_shown_as(struct bpf_sock_addr *ctx,
+						   const struct addr *loopback, __be16 port)
+{
+	struct bpf_sock *sk = client_at(ctx, loopback, port);
+	struct addr shown = {};
+	struct origin *o;
+
+	if (!sk)
+		return shown;
+	o = origin_of(sk);
+	if (o && o->kind == ORIGIN_APP && o->source == SOURCE_KERNEL)
+		shown = o->src;
+	bpf_sk_release(sk);
+	return shown;
+}
+
+/* A datagram from the agent's socket: to a mark, or to a client that it was shown otherwise. */
+static __always_inline int dns_agent_sends(struct bpf_sock_addr *ctx, int in6)
+{
+	struct addr to = ctx_addr(ctx, in6), loopback, shown, from;
+	__u64 netns = bpf_get_netns_cookie(ctx);
+	const struct policy *p = bpf_map_lookup_elem(&st_policy, &netns);
+	__u32 n = mark_number(&to, MARK_QUERY);
+
+	if (!p || !(p->flags & POLICY_ACTIVE))
+		return 1;
+	if (n) {
+		from = mark(&to, MARK_REPLY, n);
+		put_source(ctx, &from, in6);
+		to = addr_is_v4(&to) ? p->src4 : p->src6;
+		if (!addr_is_zero(&to))
+			ctx_put(ctx, &to, in6);
+		return 1;
+	}
+	if (addr_is_loopback(&to))
+		return 1;
+	loopback = addr_loopback_like(&to);
+	shown = client_shown_as(ctx, &loopback, RD(ctx->user_port));
+	if (addr_equal(&shown, &to))
+		ctx_put(ctx, &loopback, in6);
+	return 1;
+}
+
+/* A datagram that the agent's socket received. */
+static __always_inline void dns_agent_receives(struct bpf_sock_addr *ctx, int in6)
+{
+	struct addr from = ctx_addr(ctx, in6), loopback = addr_loopback_like(&from), shown;
+
+	if (!addr_equal(&from, &loopback))
+		return;
+	shown = client_shown_as(ctx, &from, RD(ctx->user_port));
+	if (!addr_is_zero(&shown))
+		ctx_put(ctx, &shown, in6);
+}
+
+/* A datagram that an app's socket received: if it is the agent's, it is from the resolver asked. */
+static __always_inline void dns_app_receives(struct bpf_sock_addr *ctx, struct bpf_sock *sk, int in6)
+{
+	struct addr from = ctx_addr(ctx, in6), loopback = addr_loopback_like(&from);
+	__u32 n = mark_number(&from, MARK_REPLY);
+	struct origin *o = origin_of(sk);
+	struct addr server;
+
+	if (!o || o->kind == ORIGIN_PROXY)
+		return;
+	if (n) {
+		struct dns_slots *s = bpf_sk_storage_get(&st_dns_slots, sk, 0, 0);
+
+		if (!s)
+			return;
+		server = s->server[(n - 1) % ST_DNS_SLOTS];
+	} else if (addr_equal(&from, &loopback)) {
+		server = o->dst;
+	} else {
+		return;
+	}
+	count(bpf_get_netns_cookie(ctx), WHY_DNS_REPLY, !addr_is_v4(&server));
+	ctx_put(ctx, &server, in6);
+	RD(ctx->user_port) = o->port;
+}
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Every map of the datapath, and the accessors that are more than one call. `__weak` lets the
+ * linker fold the copies of the object files into one.
+ */
+#ifndef SOCKTABLES_MAPS_BPF_H
+#define SOCKTABLES_MAPS_BPF_H
+
+#include <linux/bpf.h>
+
+#include <bpf/bpf_helpers.h>
+
+#include "../include/verdict.h"
+
+/* netns cookie -> policy. Written by attach, update, detach; read by every hook. The hooks do
+ * nothing for a namespace that is not here: other pods, nested namespaces, the host.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, ST_PODS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct policy);
+} st_policy SEC(".maps") __weak;
+
+/* (policy id, prefix) -> enum addr_class. Written before the policy that names the id goes live,
+ * removed after it has gone: a policy is only ever seen whole.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, ST_ENTRIES_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct class_key);
+	__type(value, __u32);
+} st_class SEC(".maps") __weak;
+
+/* (policy id, kind, number) -> enum id_class: ports, uids, gids. Written like st_class. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, ST_ENTRIES_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct id_key);
+	__type(value, __u32);
+} st_ids SEC(".maps") __weak;
+
+/* netns cookie -> counters by reason and family, one copy a CPU. Made by attach. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(max_entries, ST_PODS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct counters);
+} st_count SEC(".maps") __weak;
+
+/* netns cookie and slot -> a listener of the proxy's inbound port. A listener that closes leaves by
+ * itself. When all slots are taken a further listener is not registered (counted): it still gets
+ * its share, since a group of SO_REUSEPORT sockets is chosen from as soon as one of it is here.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_SOCKHASH);
+	__uint(max_entries, ST_PODS_MAX * 8);
+	__uint(key_size, sizeof(struct listener_key));
+	__uint(value_size, sizeof(__u64));
+} st_listener SEC(".maps") __weak;
+
+static __always_inline void count(__u64 netns, enum why why, int v6)
+{
+	struct counters *c = bpf_map_lookup_elem(&st_count, &netns);
+
+	if (c && why < WHY_COUNT)
+		c->n[why][!!v6]++;
+}
+
+static __always_inline __u32 class_of(const struct policy *p, const struct addr *a)
+{
+	struct class_key k = { .prefixlen = 32 + 128, .policy = p->id, .addr = *a };
+	__u32 *class = bpf_map_lookup_elem(&st_class, &k);
+
+	return class ? *class : 0;
+}
+
+static __always_inline __u32 id_class_of(const struct policy *p, enum id_kind kind, __u32 value)
+{
+	struct id_key k = { .policy = p->id, .kind = kind, .value = value };
+	__u32 *class = bpf_map_lookup_elem(&st_ids, &k);
+
+	return class ? *class : 0;
+}
+
+#endif

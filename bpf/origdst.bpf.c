@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The proxy learns where a connection was going: sockops carries the original destination across
+ * the handshake and registers inbound listeners, getsockopt answers SO_ORIGINAL_DST.
+ */
+#include <linux/in.h>
+#include <linux/in6.h>
+
+#include "flow.bpf.h"
+#include "origin.bpf.h"
+
+#define SOL_IP 0
+#define SOL_IPV6 41
+#define SO_ORIGINAL_DST 80		/* <linux/netfilter_ipv4.h>; IP6T_SO_ORIGINAL_DST is the same */
+#define PAGE_SIZE 4096
+#define ENOENT 2
+#define EINVAL 22
+
+/* A child of a dual-stack listener is AF_INET6 with v4-mapped addresses: already in our form. */
+static __always_inline struct addr ops_local(struct bpf_sock_ops *ctx)
+{
+	return addr_either(RD(ctx->family) == AF_INET, addr_v4(RD(ctx->local_ip4)),
+			   ADDR_V6(ctx->local_ip6));
+}
+
+static __always_inline struct addr ops_remote(struct bpf_sock_ops *ctx)
+{
+	return addr_either(RD(ctx->family) == AF_INET, addr_v4(RD(ctx->remote_ip4)),
+			   ADDR_V6(ctx->remote_ip6));
+}
+
+/* local_port is in host order, remote_port in network order in 32 bits. */
+static __always_inline struct handshake_key key_of_connecting(struct bpf_sock_ops *ctx)
+{
+	return (struct handshake_key){
+		.netns = bpf_get_netns_cookie(ctx),
+		.src = ops_local(ctx),
+		.dst = ops_remote(ctx),
+		.sport = RD(ctx->local_port),
+		.dport = bpf_ntohl(RD(ctx->remote_port)),
+	};
+}
+
+static __always_inline struct handshake_key key_of_accepted(struct bpf_sock_ops *ctx)
+{
+	return (struct handshake_key){
+		.netns = bpf_get_netns_cookie(ctx),
+		.src = ops_remote(ctx),
+		.dst = ops_local(ctx),
+		.sport = bpf_ntohl(RD(ctx->remote_port)),
+		.dport = RD(ctx->local_port),
+	};
+}
+
+/* TCP_CONNECT_CB: before the SYN, with the source port known. */
+static __always_inline void handshake_begins(struct bpf_sock_ops *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct origin *o = sk ? origin_of(sk) : 0;
+	struct handshake_key k;
+
+	if (!o || o->kind != ORIGIN_APP)
+		return;
+	k = key_of_connecting(ctx);
+	if (bpf_map_update_elem(&st_handshake, &k, o, BPF_ANY))
+		count(k.netns, WHY_HANDSHAKE_LOST, !addr_is_v4(&k.dst));
+	else
+		bpf_sock_ops_cb_flags_set(ctx, BPF_SOCK_OPS_STATE_CB_FLAG);
+}
+
+/* PASSIVE_ESTABLISHED_CB: before accept() can return the socket. A redirected connection always
+ * comes to loopback, so that all others cost no look-up.
+ */
+static __always_inline void handshake_arrives(struct bpf_sock_ops *ctx)
+{
+	struct addr local = ops_local(ctx);
+	struct bpf_sock *sk = ctx->sk;
+	struct handshake_key k;
+	struct origin *sent, o;
+
+	if (!sk || !addr_is_loopback(&local))
+		return;
+	k = key_of_accepted(ctx);
+	sent = bpf_map_lookup_elem(&st_handshake, &k);
+	if (!sent)
+		return;
+	o = *sent;
+	o.kind = ORIGIN_PROXY;
+	if (origin_set(sk, &o))
+		count(k.netns, WHY_HANDSHAKE_LOST, !addr_is_v4(&k.dst));
+	bpf_map_delete_elem(&st_handshake, &k);
+}
+
+/* STATE_CB of a connecting socket. Nobody took the entry if the handshake failed, or if what
+ * accepted is not in the pod's cgroup or ran out of memory: so look once more when the connection
+ * ends.
+ */
+static __always_inline void handshake_ends(struct bpf_sock_ops *ctx)
+{
+	struct handshake_key k;
+
+	if (RD(ctx->args[0]) == BPF_TCP_SYN_SENT && RD(ctx->args[1]) == BPF_TCP_ESTABLISHED)
+		return;
+	k = key_of_connecting(ctx);
+	bpf_map_delete_elem(&st_handshake, &k);
+	bpf_sock_ops_cb_flags_set(ctx, 0);
+}
+
+/* iptables sends inbound connections to the interface's first address: a listener on loopback never
+ * gets any.
+ */
+static __always_inline int is_inbound_listener(const struct policy *p, __u16 port,
+					       const struct addr *a)
+{
+	return p && port == p->inbound_port && !addr_is_loopback(a);
+}
+
+/* TCP_LISTEN_CB: into the first free slot. */
+static __always_inline void listener_opens(struct bpf_sock_ops *ctx)
+{
+	struct listener_key k = { .netns = bpf_get_netns_cookie(ctx) };
+	const struct policy *p = bpf_map_lookup_elem(&st_policy, &k.netns);
+	struct addr a = ops_local(ctx);
+	int i, err = -1;
+
+	if (!is_inbound_listener(p, RD(ctx->local_port), &a))
+		return;
+	for (i = 0; i < ST_LISTENERS && err; i++) {
+		k.slot = i;
+		err = bpf_sock_hash_update(ctx, &st_listener, &k, BPF_NOEXIST);
+	}
+	count(k.netns, err ? WHY_LISTENER_NO_SLOT : WHY_LISTENER_ADDED,
+	      RD(ctx->family) == AF_INET6);
+}
+
+/* Listeners that are older than the attach. Runs over the TCP sockets of the namespace that reads
+ * the iterator, once, during attach.
+ */
+SEC("iter/tcp")
+int st_scan(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *sk = ctx->sk_common;
+	struct listener_key k = {};
+	const struct policy *p;
+	int i, err = -1;
+	struct addr a;
+
+	if (!sk || sk->skc_state != BPF_TCP_LISTEN)
+		return 0;
+	k.netns = sk->skc_net.net->net_cookie;
+	p = bpf_map_lookup_elem(&st_policy, &k.netns);
+	if (sk->skc_family == AF_INET)
+		a = addr_v4(sk->skc_rcv_saddr);
+	else
+		a = addr_v6(sk->skc_v6_rcv_saddr.in6_u.u6_addr32[0],
+			    sk->skc_v6_rcv_saddr.in6_u.u6_addr32[1],
+			    sk->skc_v6_rcv_saddr.in6_u.u6_addr32[2],
+			    sk->skc_v6_rcv_saddr.in6_u.u6_addr32[3]);
+	if (!is_inbound_listener(p, sk->skc_num, &a))
+		return 0;
+	for (i = 0; i < ST_LISTENERS && err; i++) {
+		k.slot = i;
+		err = bpf_map_update_elem(&st_listener, &k, sk, BPF_NOEXIST);
+	}
+	count(k.netns, err ? WHY_LISTENER_NO_SLOT : WHY_LISTENER_ADDED, sk->skc_family == AF_INET6);
+	return 0;
+}
+
+/* Runs about ten times a redirected connection, both ends together. */
+SEC("sockops")
+int st_sockops(struct bpf_sock_ops *ctx)
+{
+	switch (ctx->op) {
+	case BPF_SOCK_OPS_TCP_CONNECT_CB:
+		handshake_begins(ctx);
+		break;
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
+		handshake_arrives(ctx);
+		break;
+	case BPF_SOCK_OPS_STATE_CB:
+		handshake_ends(ctx);
+		break;
+	case BPF_SOCK_OPS_TCP_LISTEN_CB:
+		listener_opens(ctx);
+		break;
+	}
+	return 1;
+}
+
+static __always_inline void set_result(struct bpf_sockopt *ctx, int retval, int optlen)
+{
+	RD(ctx->retval) = retval;	/* volatile: clang would merge the two into one store */
+	if (!retval)
+		RD(ctx->optlen) = optlen;
+}
+
+static __always_inline void answer4(struct bpf_sockopt *ctx, const struct addr *a, __be16 port)
+{
+	struct sockaddr_in *sin = ctx->optval;
+
+	if ((void *)(sin + 1) > ctx->optval_end || RD(ctx->optlen) < (int)sizeof(*sin)) {
+		set_result(ctx, -EINVAL, 0);
+		return;
+	}
+	__builtin_memset(sin, 0, sizeof(*sin));
+	sin->sin_family = AF_INET;
+	sin->sin_port = port;
+	sin->sin_addr.s_addr = a->w[3];
+	set_result(ctx, 0, sizeof(*sin));
+}
+
+static __always_inline void answer6(struct bpf_sockopt *ctx, const struct addr *a, __be16 port)
+{
+	struct sockaddr_in6 *sin6 = ctx->optval;
+
+	if ((void *)(sin6 + 1) > ctx->optval_end || RD(ctx->optlen) < (int)sizeof(*sin6)) {
+		set_result(ctx, -EINVAL, 0);
+		return;
+	}
+	__builtin_memset(sin6, 0, sizeof(*sin6));
+	sin6->sin6_family = AF_INET6;
+	sin6->sin6_port = port;
+	sin6->sin6_addr.s6_addr32[0] = a->w[0];
+	sin6->sin6_addr.s6_addr32[1] = a->w[1];
+	sin6->sin6_addr.s6_addr32[2] = a->w[2];
+	sin6->sin6_addr.s6_addr32[3] = a->w[3];
+	set_result(ctx, 0, sizeof(*sin6));
+}
+
+static __always_inline struct addr own_address(struct bpf_sock *sk)
+{
+	return addr_either(RD(sk->family) == AF_INET, addr_v4(RD(sk->src_ip4)),
+			   ADDR_V6(sk->src_ip6));
+}
+
+/* As nf_conntrack answers (getorigdst in nf_conntrack_proto.c): by level, ENOENT where the level is
+ * not that of the connection, the socket's own address where nothing was redirected. A kernel
+ * without conntrack has said ENOPROTOOPT before us.
+ */
+static __always_inline int original_destination(struct bpf_sockopt *ctx, struct bpf_sock *sk)
+{
+	__u64 netns = bpf_get_netns_cookie(ctx);
+	const struct policy *p = bpf_map_lookup_elem(&st_policy, &netns);
+	int want4 = RD(ctx->level) == SOL_IP, v6;
+	struct origin *o = origin_of(sk);
+	struct addr a;
+	__be16 port;
+
+	if (!p || (!want4 && RD(sk->family) == AF_INET))
+		return 1;
+	a = o ? o->dst : own_address(sk);
+	port = o ? o->port : bpf_htons(RD(sk->src_port));
+	v6 = !addr_is_v4(&a);
+	if (v6 && !(p->flags & POLICY_V6))
+		return 1;
+	if (want4 == v6 || RD(sk->state) == BPF_TCP_LISTEN || RD(sk->state) == BPF_TCP_CLOSE) {
+		set_result(ctx, -ENOENT, 0);
+		return 1;
+	}
+	count(netns, o ? WHY_ORIGDST_REDIRECTED : WHY_ORIGDST_LOCAL, v6);
+	if (v6)
+		answer6(ctx, &a, port);
+	else
+		answer4(ctx, &a, port);
+	return 1;
+}
+
+SEC("cgroup/getsockopt")
+int st_sockopt(struct bpf_sockopt *ctx)
+{
+	struct bpf_sock *sk = ctx->sk;
+	int level = ctx->level;
+
+	if (ctx->optname == SO_ORIGINAL_DST && (level == SOL_IP || level == SOL_IPV6) && sk &&
+	    RD(sk->protocol) == ST_TCP)
+		return original_destination(ctx, sk);
+	/* Above a page the kernel shows a program only the first page of the buffer, and would take
+	 * the option for rewritten (5.10: EFAULT for iptables-save in the pod) but for this.
+	 */
+	if (ctx->optlen > PAGE_SIZE)
+		ctx->optlen = 0;
+	return 1;
+}
+
+char LICENSE[] SEC("license") = "GPL";

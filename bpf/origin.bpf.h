@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What is remembered of sockets: the two storages and the one hash that carries the original
+ * destination from the connecting to the accepted socket.
+ */
+#ifndef SOCKTABLES_ORIGIN_BPF_H
+#define SOCKTABLES_ORIGIN_BPF_H
+
+#include "maps.bpf.h"
+
+/* socket -> original destination. Written by connect, sendmsg and (on the accepted socket) sockops;
+ * gone with the socket, or when connect lets the socket pass.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct origin);
+} st_origin SEC(".maps") __weak;
+
+/* unconnected UDP socket -> the resolvers it asked beside the first. Gone with the socket. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct dns_slots);
+} st_dns_slots SEC(".maps") __weak;
+
+/* addresses of the connecting socket -> its origin, from SYN to the accepted socket. Written at
+ * TCP_CONNECT_CB, taken at PASSIVE_ESTABLISHED_CB, removed when the connecting socket leaves
+ * SYN_SENT for CLOSE, or ESTABLISHED for anything, with nobody having taken it.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, ST_HANDSHAKES_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct handshake_key);
+	__type(value, struct origin);
+} st_handshake SEC(".maps") __weak;
+
+static __always_inline struct origin *origin_of(void *sk)
+{
+	return bpf_sk_storage_get(&st_origin, sk, 0, 0);
+}
+
+/* Returns 0, or -1 if there is no memory for it (net.core.optmem_max is charged). */
+static __always_inline int origin_set(void *sk, const struct origin *o)
+{
+	struct origin *slot = bpf_sk_storage_get(&st_origin, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+
+	if (!slot)
+		return -1;
+	*slot = *o;
+	return 0;
+}
+
+#endif

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Sockets look back: recvmsg(), getpeername(), getsockname() and accept() show what they would show
+ * without us. accept() with an address runs the getpeername hooks on the accepted socket.
+ */
+#include "dns.bpf.h"
+#include "flow.bpf.h"
+#include "origin.bpf.h"
+
+static __always_inline int on_recvmsg(struct bpf_sock_addr *ctx, int in6)
+{
+	struct bpf_sock *sk = ctx->sk;
+
+	if (!sk)
+		return 1;
+	if (RD(sk->src_port) == ST_DNS_PORT)
+		dns_agent_receives(ctx, in6);
+	else if (RD(ctx->user_port) == bpf_htons(ST_DNS_PORT))
+		dns_app_receives(ctx, sk, in6);
+	return 1;
+}
+
+/* The address that the kernel chose for the connecting socket is loopback; both ends are shown the
+ * one that it would have had. What the app bound itself is left.
+ */
+static __always_inline void show_source(struct bpf_sock_addr *ctx, const struct origin *o, int in6)
+{
+	struct addr a = ctx_addr(ctx, in6);
+
+	if (o->source == SOURCE_KERNEL && addr_is_loopback(&a) && !addr_is_zero(&o->src))
+		ctx_put(ctx, &o->src, in6);
+}
+
+static __always_inline int on_getpeername(struct bpf_sock_addr *ctx, int in6)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct origin *o = sk ? origin_of(sk) : 0;
+
+	if (!o)
+		return 1;
+	if (o->kind == ORIGIN_PROXY) {
+		show_source(ctx, o, in6);
+	} else if (o->kind == ORIGIN_APP) {
+		ctx_put(ctx, &o->dst, in6);
+		RD(ctx->user_port) = o->port;
+	}
+	return 1;
+}
+
+static __always_inline int on_getsockname(struct bpf_sock_addr *ctx, int in6)
+{
+	struct bpf_sock *sk = ctx->sk;
+	struct origin *o = sk ? origin_of(sk) : 0;
+	struct addr any = {};
+
+	if (!o || o->kind != ORIGIN_APP)
+		return 1;
+	if (o->source == SOURCE_OURS && RD(sk->state) != BPF_TCP_ESTABLISHED)
+		ctx_put(ctx, &any, in6);	/* disconnected: our bind is all that is left */
+	else
+		show_source(ctx, o, in6);
+	return 1;
+}
+
+SEC("cgroup/recvmsg4")
+int st_recvmsg4(struct bpf_sock_addr *ctx)
+{
+	return on_recvmsg(ctx, 0);
+}
+
+SEC("cgroup/recvmsg6")
+int st_recvmsg6(struct bpf_sock_addr *ctx)
+{
+	return on_recvmsg(ctx, 1);
+}
+
+SEC("cgroup/getpeername4")
+int st_getpeername4(struct bpf_sock_addr *ctx)
+{
+	return on_getpeername(ctx, 0);
+}
+
+SEC("cgroup/getpeername6")
+int st_getpeername6(struct bpf_sock_addr *ctx)
+{
+	return on_getpeername(ctx, 1);
+}
+
+SEC("cgroup/getsockname4")
+int st_getsockname4(struct bpf_sock_addr *ctx)
+{
+	return on_getsockname(ctx, 0);
+}
+
+SEC("cgroup/getsockname6")
+int st_getsockname6(struct bpf_sock_addr *ctx)
+{
+	return on_getsockname(ctx, 1);
+}
+
+char LICENSE[] SEC("license") = "GPL";

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The one place that decides. Pure: no map, no context, no clock, no libc; compiled into the BPF
+ * programs, the command's explain and the tests. The rules stand in the order of Istio's chains
+ * (tools/istio-iptables, 1.11 to 1.30) and the first that fits wins; a reason names it.
+ */
+#ifndef SOCKTABLES_VERDICT_H
+#define SOCKTABLES_VERDICT_H
+
+#include "policy.h"
+
+/* Every outcome that is counted: enumerator, name for stats and tests, what explain says.
+ * The order is the order of the counters, and so part of the layout.
+ */
+#define ST_REASONS(X)                                                                             \
+	X(OUT_FAMILY_OFF, "out-family-off", "IPv6 is not captured in this pod")                   \
+	X(OUT_PORT_EXCLUDED, "out-port-excluded", "the outbound port is excluded")                \
+	X(OUT_PASSTHROUGH, "out-passthrough",                                                     \
+	  "over lo from 127.0.0.6 or ::6, which the proxy uses to call the app")                  \
+	X(OUT_PROXY_TO_SELF, "out-proxy-to-self",                                                 \
+	  "the proxy calls its own pod: to its inbound listener")                                 \
+	X(OUT_LOCAL_APP, "out-local-app", "from the app to an address of its own pod")            \
+	X(OUT_PROXY, "out-proxy", "the proxy's own traffic")                                      \
+	X(OUT_GROUP_EXCLUDED, "out-group-excluded", "the owner's group is not captured")          \
+	X(OUT_DNS, "out-dns", "DNS: to the proxy's DNS agent")                                    \
+	X(OUT_LOOPBACK, "out-loopback", "to the loopback address")                                \
+	X(OUT_CIDR_EXCLUDED, "out-cidr-excluded", "the destination is in an excluded CIDR")       \
+	X(OUT_PORT_INCLUDED, "out-port-included", "the outbound port is included: to the proxy")  \
+	X(OUT_CAPTURED, "out-captured", "the destination is captured: to the proxy")              \
+	X(OUT_NOT_INCLUDED, "out-not-included", "no rule captures the destination")               \
+	X(OUT_NOT_TCP, "out-not-tcp", "neither TCP nor DNS")                                      \
+	X(OUT_SOURCE_LOOPBACK, "out-source-loopback",                                             \
+	  "bound to a loopback address, which cannot reach that destination")                     \
+	X(IN_FAMILY_OFF, "in-family-off", "IPv6 is not captured in this pod")                     \
+	X(IN_NOT_TCP, "in-not-tcp", "inbound traffic other than TCP is never captured")           \
+	X(IN_LOCAL, "in-local", "from inside the pod")                                            \
+	X(IN_TUNNEL, "in-tunnel", "the mesh's tunnel port is left alone")                         \
+	X(IN_PORT_EXCLUDED, "in-port-excluded", "the inbound port is excluded")                   \
+	X(IN_CAPTURED, "in-captured", "to the proxy's inbound listener")                          \
+	X(IN_NOT_INCLUDED, "in-not-included", "the inbound port is not captured")                 \
+	X(IN_NO_LISTENER, "in-no-listener", "refused: the proxy has no inbound listener")         \
+	X(ORIGDST_REDIRECTED, "origdst-redirected",                                               \
+	  "original destination of a redirected connection asked and told")                       \
+	X(ORIGDST_LOCAL, "origdst-local",                                                         \
+	  "original destination of another connection asked: its own address told")               \
+	X(DNS_REPLY, "dns-reply", "DNS reply shown as from the resolver that was asked")          \
+	X(DNS_SLOT_REUSED, "dns-slot-reused",                                                     \
+	  "a socket asked more resolvers than it has slots: the oldest forgotten")                \
+	X(HANDSHAKE_LOST, "handshake-lost",                                                       \
+	  "the original destination could not be handed to the proxy")                            \
+	X(REFUSED_NO_MEMORY, "refused-no-memory",                                                 \
+	  "refused: no memory to remember the original destination")                              \
+	X(LISTENER_ADDED, "listener-added", "inbound listener of the proxy registered")           \
+	X(LISTENER_NO_SLOT, "listener-no-slot",                                                   \
+	  "inbound listener not registered: all slots are taken")
+
+#define ST_WHY(id, name, text) WHY_##id,
+enum why { ST_REASONS(ST_WHY) WHY_COUNT };
+#undef ST_WHY
+
+/* Value of st_count, under the netns cookie, one copy a CPU; [0] is IPv4, [1] IPv6. */
+struct counters {
+	__u64 n[WHY_COUNT][2];
+};
+
+/* Facts about one attempt. Filled by bpf/flow.bpf.h, by a test row or by explain. */
+struct flow {
+	struct addr src;	/* the address the socket is bound to, all zero if none */
+	struct addr dst;	/* 0.0.0.0 and :: already made what the kernel makes of them */
+	__u32 uid, gid;		/* of the socket's file; (__u32)-1 if it has none */
+	__u16 dport;		/* host order */
+	__u8 proto;		/* ST_TCP or ST_UDP */
+	__u8 pad;
+	__u32 src_class;	/* enum addr_class; inbound only */
+	__u32 dst_class;	/* enum addr_class; outbound only */
+	__u32 port_class;	/* enum id_class of dport */
+	__u32 uid_class, gid_class; /* only with POLICY_OWNER_SETS */
+};
+
+enum action { ACTION_PASS, ACTION_REDIRECT };
+
+struct verdict {
+	__u16 port;		/* where to, host order; 0 with ACTION_PASS */
+	__u8 action;		/* enum action */
+	__u8 why;		/* enum why */
+};
+
+/* BPF cannot return a struct from a function that is called. */
+#define ST_INLINE static inline __attribute__((always_inline))
+
+#ifdef __CHECKER__
+#define ST_FORCE __attribute__((force))
+#else
+#define ST_FORCE
+#endif
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define ST_BE32(x) ((ST_FORCE __be32)__builtin_bswap32(x))
+#else
+#define ST_BE32(x) ((ST_FORCE __be32)(x))
+#endif
+#define ST_V4(a, b, c, d) ST_BE32((__u32)(a) << 24 | (b) << 16 | (c) << 8 | (d))
+
+ST_INLINE __u8 addr_byte(const struct addr *a, int i)
+{
+	return ((const __u8 *)a->w)[i];
+}
+
+ST_INLINE int addr_is_v4(const struct addr *a)
+{
+	return !a->w[0] && !a->w[1] && a->w[2] == ST_V4(0, 0, 255, 255);
+}
+
+ST_INLINE int addr_is_zero(const struct addr *a)
+{
+	return !(a->w[0] | a->w[1] | a->w[2] | a->w[3]);
+}
+
+ST_INLINE int addr_equal(const struct addr *a, const struct addr *b)
+{
+	return a->w[0] == b->w[0] && a->w[1] == b->w[1] && a->w[2] == b->w[2] && a->w[3] == b->w[3];
+}
+
+/* Of either family: 127.0.0.0/8 or ::1. */
+ST_INLINE int addr_is_loopback(const struct addr *a)
+{
+	if (addr_is_v4(a))
+		return addr_byte(a, 12) == 127;
+	return !a->w[0] && !a->w[1] && !a->w[2] && a->w[3] == ST_V4(0, 0, 0, 1);
+}
+
+/* 127.0.0.6 or ::6: what the proxy binds when it calls the app. */
+ST_INLINE int addr_is_passthrough(const struct addr *a)
+{
+	if (addr_is_v4(a))
+		return a->w[3] == ST_V4(127, 0, 0, 6);
+	return !a->w[0] && !a->w[1] && !a->w[2] && a->w[3] == ST_V4(0, 0, 0, 6);
+}
+
+ST_INLINE struct verdict pass(enum why why)
+{
+	return (struct verdict){ .action = ACTION_PASS, .why = why };
+}
+
+ST_INLINE struct verdict redirect(__u16 port, enum why why)
+{
+	return (struct verdict){ .action = ACTION_REDIRECT, .why = why, .port = port };
+}
+
+/* UDP is only ever redirected as DNS: for the rest no list need be asked. */
+ST_INLINE int flow_matters(const struct policy *p, const struct flow *f)
+{
+	return f->proto == ST_TCP || (f->proto == ST_UDP && f->dport == 53 && p->flags & POLICY_DNS);
+}
+
+/* Istio writes three rules for each proxy uid, then for each gid, in order:
+ *   a  over lo, this owner, not loopback, no exempt port -> inbound listener
+ *   b  over lo, not this owner                           -> pass (not with a loopback CIDR in -i;
+ *                                                           with DNS only TCP and not to 53)
+ *   c  this owner                                        -> pass
+ * b of the first owner ends the walk for all others whenever it applies at all, so the list is
+ * exactly: is it the first, is it any. Returns WHY_COUNT if no rule fits.
+ */
+ST_INLINE enum why owner_rules(const struct policy *p, const struct flow *f, int first, int any,
+			       int exempt)
+{
+	int lo = !!(f->dst_class & CLASS_LOCAL);
+	int dns = !!(p->flags & POLICY_DNS);
+
+	if (!first && lo && !(p->flags & POLICY_LOOPBACK_INCLUDED) &&
+	    (!dns || (f->proto == ST_TCP && f->dport != 53)))
+		return WHY_OUT_LOCAL_APP;
+	if (!any)
+		return WHY_COUNT;
+	if (lo && f->proto == ST_TCP && !(f->dst_class & CLASS_LOOPBACK) && !exempt)
+		return WHY_OUT_PROXY_TO_SELF;
+	return WHY_OUT_PROXY;
+}
+
+ST_INLINE enum why proxy_rules(const struct policy *p, const struct flow *f)
+{
+	int tunnel = !!(f->port_class & PORT_TUNNEL_SELF);
+	int first = f->uid == p->uid;
+	enum why why;
+
+	/* Only the uid's rule a exempts 53: it keeps app -> agent -> proxy -> local DNS from looping. */
+	why = owner_rules(p, f, first, first || f->uid_class & OWNER_PROXY,
+			  tunnel || (f->dport == 53 && p->flags & POLICY_DNS));
+	if (why != WHY_COUNT)
+		return why;
+	first = f->gid == p->gid;
+	return owner_rules(p, f, first, first || f->gid_class & OWNER_PROXY, tunnel);
+}
+
+/* ISTIO_OUTPUT of the nat table. */
+ST_INLINE struct verdict outbound_rules(const struct policy *p, const struct flow *f)
+{
+	int dns = f->dport == 53 && p->flags & POLICY_DNS;
+	enum why why;
+
+	if (!addr_is_v4(&f->dst) && !(p->flags & POLICY_V6))
+		return pass(WHY_OUT_FAMILY_OFF);
+	if (f->port_class & PORT_OUT_EXCLUDED)
+		return pass(WHY_OUT_PORT_EXCLUDED);
+	if (f->dst_class & CLASS_LOCAL && addr_is_passthrough(&f->src) &&
+	    !(f->proto == ST_UDP && dns && p->flags & POLICY_DNS_BEFORE_LO))
+		return pass(WHY_OUT_PASSTHROUGH);
+	why = proxy_rules(p, f);
+	if (why == WHY_OUT_PROXY_TO_SELF)
+		return redirect(p->inbound_port, why);
+	if (why != WHY_COUNT)
+		return pass(why);
+	if (f->gid_class & OWNER_GROUP_EXCLUDED ||
+	    (p->flags & POLICY_GROUPS_ONLY && !(f->gid_class & OWNER_GROUP)))
+		return pass(WHY_OUT_GROUP_EXCLUDED);
+	if (dns && (p->flags & POLICY_DNS_ALL || f->dst_class & CLASS_RESOLVER))
+		return redirect(ST_DNS_PORT, WHY_OUT_DNS);
+	if (f->dst_class & CLASS_LOOPBACK)
+		return pass(WHY_OUT_LOOPBACK);
+	if (f->dst_class & CLASS_EXCLUDED)
+		return pass(WHY_OUT_CIDR_EXCLUDED);
+	if (f->proto != ST_TCP)
+		return pass(WHY_OUT_NOT_TCP);
+	if (f->port_class & PORT_OUT_INCLUDED)
+		return redirect(p->outbound_port, WHY_OUT_PORT_INCLUDED);
+	if (p->flags & POLICY_OUT_ALL || f->dst_class & CLASS_INCLUDED)
+		return redirect(p->outbound_port, WHY_OUT_CAPTURED);
+	return pass(WHY_OUT_NOT_INCLUDED);
+}
+
+/* What happens to a connect() or a datagram of the pod. */
+ST_INLINE struct verdict verdict_outbound(const struct policy *p, const struct flow *f)
+{
+	struct verdict v;
+
+	if (!flow_matters(p, f))
+		return pass(WHY_OUT_NOT_TCP);
+	v = outbound_rules(p, f);
+	/* With iptables the route is looked up before OUTPUT, and a loopback source has none to
+	 * another host: the kernel's EINVAL must stay what the app sees.
+	 */
+	if (v.action == ACTION_REDIRECT && addr_is_v4(&f->src) && addr_is_loopback(&f->src) &&
+	    !(f->dst_class & CLASS_LOCAL))
+		return pass(WHY_OUT_SOURCE_LOOPBACK);
+	return v;
+}
+
+/* What happens to a connection that arrives: ISTIO_INBOUND of the nat table. nat PREROUTING never
+ * sees a packet that came over lo, which is why the source matters: src_class is the remote's.
+ */
+ST_INLINE struct verdict verdict_inbound(const struct policy *p, const struct flow *f)
+{
+	if (f->proto != ST_TCP)
+		return pass(WHY_IN_NOT_TCP);
+	if (!addr_is_v4(&f->dst) && !(p->flags & POLICY_V6))
+		return pass(WHY_IN_FAMILY_OFF);
+	if (f->src_class & CLASS_LOCAL)
+		return pass(WHY_IN_LOCAL);
+	if (f->port_class & PORT_TUNNEL)
+		return pass(WHY_IN_TUNNEL);
+	if (p->flags & POLICY_IN_ALL) {
+		if (f->port_class & PORT_IN_EXCLUDED)
+			return pass(WHY_IN_PORT_EXCLUDED);
+	} else if (!(f->port_class & PORT_IN_INCLUDED)) {
+		return pass(WHY_IN_NOT_INCLUDED);
+	}
+	return redirect(p->inbound_port, WHY_IN_CAPTURED);
+}
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Where things are pinned, and the lock that orders commands. */
+#ifndef SOCKTABLES_BPFFS_H
+#define SOCKTABLES_BPFFS_H
+
+#include <limits.h>
+
+#include "err.h"
+
+#define ST_BPFFS "/sys/fs/bpf"
+#define ST_DIR ST_BPFFS "/socktables"
+#define ST_DIR_NEW ST_BPFFS "/+socktables"	/* while the datapath is being loaded */
+#define ST_PODS ST_DIR "/pods"
+
+/* Mounts bpffs if it is not there. Returns 0, or -errno with e filled. */
+int bpffs_mount(struct st_err *e);
+
+/* Takes the lock of this bpffs: exclusive for verbs, shared for nouns. It is on the file system's
+ * root directory, so that nothing is left behind. Returns a file descriptor that holds it until
+ * closed, -ENOENT if no bpffs is mounted, or another -errno with e filled.
+ */
+int bpffs_lock(int exclusive, struct st_err *e);
+
+/* Directory of a pod's links. bpffs allows no dot in a name and a pod's name has no colon, so a dot
+ * is written as a colon.
+ */
+void bpffs_pod_dir(const char *name, char path[PATH_MAX]);
+
+/* The pod's name from the name of its directory. */
+void bpffs_pod_name(const char *dir, char *name, unsigned long size);
+
+/* Removes a directory of pins with all that is in it; a missing one is no error. */
+int bpffs_remove(const char *path, struct st_err *e);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A pod's cgroup v2 directory. */
+#ifndef SOCKTABLES_CGROUP_H
+#define SOCKTABLES_CGROUP_H
+
+#include <limits.h>
+#include <linux/types.h>
+
+#include "err.h"
+
+/* Opens a cgroup v2 directory. Returns a file descriptor, or -errno with e filled: not there, not a
+ * directory, of a cgroup v1 hierarchy, or no cgroup at all.
+ */
+int cgroup_open(const char *path, __u64 *ret_id, struct st_err *e);
+
+/* The path of the cgroup with that id in the first cgroup2 mount. -ENOENT if it is gone. */
+int cgroup_path(__u64 id, char path[PATH_MAX]);
+
+/* The cgroup v2 directory of a process, by /proc/PID/cgroup. Returns 0, or -errno with e filled. */
+int cgroup_of_pid(int pid, char path[PATH_MAX], struct st_err *e);
+
+/* Refuses a cgroup where one of our hooks is held by a program that was attached without
+ * BPF_F_ALLOW_MULTI, there or in an ancestor: the kernel would either refuse us with a bare EPERM or
+ * silently switch that program off for the pod. Returns 0, or -EBUSY with e filled.
+ */
+int cgroup_check_hooks(const char *path, struct st_err *e);
+
+#endif

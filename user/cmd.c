@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the commands share. */
+#include "cmd.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../include/verdict.h"
+
+#define X_NAME(id, name, text) [WHY_##id] = name,
+const char *const why_names[WHY_COUNT] = { ST_REASONS(X_NAME) };
+
+#define X_TEXT(id, name, text) [WHY_##id] = text,
+const char *const why_texts[WHY_COUNT] = { ST_REASONS(X_TEXT) };
+
+int cmd_set_string(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
+{
+	if (!*value)
+		return err_set(e, EINVAL, "flag", row->name, "needs a value");
+	*(const char **)((char *)ctx + row->offset) = value;
+	return 0;
+}
+
+static void print_help(const struct command *c)
+{
+	printf("usage: socktables %s %s\n\n%s\n", c->name, c->args, c->help);
+	if (c->nr_tables)
+		putchar('\n');
+	options_help(stdout, c->tables, c->nr_tables);
+	printf("\nexamples:\n%s", c->examples);
+}
+
+int cmd_parse(const struct command *self, void *const *ctx, int argc, char **argv, char ***args,
+	      int *status, struct st_err *e)
+{
+	struct option_table tables[4];
+	size_t i;
+	int n;
+
+	for (i = 0; i < self->nr_tables; i++) {
+		tables[i] = self->tables[i];
+		tables[i].ctx = ctx[i];
+	}
+	n = options_parse(self->name, tables, self->nr_tables, argc, argv, e);
+	if (n == OPTIONS_HELP) {
+		print_help(self);
+		*status = EXIT_DONE;
+		return -1;
+	}
+	if (n < 0) {
+		*status = n == -ENOMEM ? EXIT_FAILED : EXIT_USAGE;
+		return -1;
+	}
+	*args = argv + argc - n;
+	return n;
+}
+
+int cmd_result(int err, const char *name, struct st_err *e)
+{
+	if (!err)
+		return EXIT_DONE;
+	if (err == -ENOENT && !e->text[0]) {
+		if (name)
+			err_set(e, ENOENT, "pod", name, "not attached");
+		return EXIT_NOT_ATTACHED;
+	}
+	return EXIT_FAILED;
+}
+
+int json_put(json_t *value)
+{
+	int err = !value || json_dumpf(value, stdout, JSON_INDENT(2)) || putchar('\n') == EOF;
+
+	json_decref(value);
+	return err ? EXIT_FAILED : EXIT_DONE;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What a command is. Verbs change state, nouns only read; every noun takes --json. */
+#ifndef SOCKTABLES_CMD_H
+#define SOCKTABLES_CMD_H
+
+#include <stddef.h>
+
+#include <jansson.h>
+
+#include "../include/policy.h"
+#include "err.h"
+#include "options.h"
+
+enum exit_status { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_NOT_ATTACHED };
+
+struct command {
+	const char *name;
+	const char *args;	/* for the usage line */
+	const char *help;	/* one line */
+	const char *examples;	/* for --help, whole lines */
+	/* argv[0] is the command's name. Returns an exit status; e tells why if it is not 0. */
+	int (*run)(const struct command *self, int argc, char **argv, struct st_err *e);
+	const struct option_table *tables; /* for --help */
+	size_t nr_tables;
+};
+
+int cmd_attach(const struct command *self, int argc, char **argv, struct st_err *e);
+int cmd_update(const struct command *self, int argc, char **argv, struct st_err *e);
+int cmd_detach(const struct command *self, int argc, char **argv, struct st_err *e);
+int cmd_status(const struct command *self, int argc, char **argv, struct st_err *e);
+int cmd_stats(const struct command *self, int argc, char **argv, struct st_err *e);
+int cmd_explain(const struct command *self, int argc, char **argv, struct st_err *e);
+int cmd_probe(const struct command *self, int argc, char **argv, struct st_err *e);
+
+extern const struct option_table attach_tables[2], detach_tables[1], noun_tables[1],
+	update_tables[1], explain_tables[1];
+
+/* What every noun takes. */
+struct noun_args {
+	int json;
+};
+
+/* What a library call's -errno is as exit status; NAME is the pod it was about, or NULL. */
+int cmd_result(int err, const char *name, struct st_err *e);
+
+/* Parses argv by the command's tables with these contexts. Returns how many arguments there are, at
+ * *args, or -1 with *status to return: help was asked for, or the usage is wrong.
+ */
+int cmd_parse(const struct command *self, void *const *ctx, int argc, char **argv, char ***args,
+	      int *status, struct st_err *e);
+
+/* Setters for rows of the commands' own tables: a string or a flag at row->offset. */
+int cmd_set_string(void *ctx, const struct option_row *row, const char *value, struct st_err *e);
+
+/* Name and text of an enum why. */
+extern const char *const why_names[], *const why_texts[];
+
+/* Prints and frees a JSON value. Returns an exit status. */
+int json_put(json_t *value);
+
+#endif

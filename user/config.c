@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "config.h"
+
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert(ST_TCP == IPPROTO_TCP && ST_UDP == IPPROTO_UDP, "protocol numbers");
+
+struct preset {
+	const char *name, *value;
+};
+
+/* What istio-cni 1.11 makes of a pod without annotations, with DNS capture. */
+static const struct preset attach_presets[] = {
+	{ "proxy-uid", "1337" },
+	{ "proxy-gid", "1337" },
+	{ "istio-inbound-ports", "*" },
+	{ "istio-local-exclude-ports", "22,15020,15021,15090" },
+	{ "istio-service-cidr", "*" },
+	{ "istio-local-outbound-ports-exclude", "15020" },
+	{ "redirect-dns", "true" },
+	{ "capture-all-dns", "true" },
+	{ "ipv4-loopback-cidr", "127.0.0.1/32" },
+	{ 0 },
+};
+
+static const struct preset istio_presets[] = {
+	{ "proxy-uid", "1337" },
+	{ "ipv4-loopback-cidr", "127.0.0.1/32" },
+	{ 0 },
+};
+
+/* Presets pass through the setters, so that a default is subject to the same checks as a value. */
+static int init(struct config *c, const struct preset *preset, struct st_err *e)
+{
+	const struct option_row *row;
+	int err = 0;
+
+	*c = (struct config){
+		.outbound_port = 15001,
+		.inbound_port = 15006,
+		.tunnel_port = 15008,
+		.tproxy_mark = 1337,
+		.tproxy_table = 133,
+		.groups.all = 1,
+	};
+	for (; !err && preset->name; preset++) {
+		row = options_find(config_options, preset->name);
+		err = row->set(c, row, preset->value, e);
+	}
+	c->given = 0;
+	return err;
+}
+
+int config_init(struct config *c, struct st_err *e)
+{
+	int err = init(c, attach_presets, e);
+
+	c->old_rules = 1;
+	return err;
+}
+
+int config_init_istio(struct config *c, struct st_err *e)
+{
+	return init(c, istio_presets, e);
+}
+
+void config_free(struct config *c)
+{
+	free(c->uids.v);
+	free(c->gids.v);
+	free(c->in_include.v);
+	free(c->in_exclude.v);
+	free(c->out_include.v);
+	free(c->out_exclude.v);
+	free(c->include.v);
+	free(c->exclude.v);
+	free(c->groups.v);
+	free(c->groups_exclude.v);
+	free(c->dns_servers.v);
+	free(c->resolv_conf);
+	*c = (struct config){ 0 };
+}
+
+int config_given(const struct config *c, const char *name)
+{
+	return c->given >> (options_find(config_options, name) - config_options) & 1;
+}
+
+static int resolve_list(struct group_list *list, const char *flag,
+			int (*resolve)(void *ctx, const char *name, __u32 *ret_gid), void *ctx,
+			struct st_err *e)
+{
+	struct owner_group *g;
+	int err;
+
+	for (g = list->v; g < list->v + list->nr; g++) {
+		if (!g->name[0])
+			continue;
+		err = resolve(ctx, g->name, &g->gid);
+		if (err == -ENOENT)
+			return err_set(e, ENOENT, flag, g->name, "the pod has no such group");
+		if (err)
+			return err_sys(e, -err, flag, g->name);
+		g->name[0] = '\0';
+	}
+	return 0;
+}
+
+int config_resolve_groups(struct config *c,
+			  int (*resolve)(void *ctx, const char *name, __u32 *ret_gid), void *ctx,
+			  struct st_err *e)
+{
+	int err = resolve_list(&c->groups, "--outbound-owner-groups", resolve, ctx, e);
+
+	if (err)
+		return err;
+	return resolve_list(&c->groups_exclude, "--outbound-owner-groups-exclude", resolve, ctx, e);
+}

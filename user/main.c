@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* argv -> command -> exit status. The one place that prints errors. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cmd.h"
+
+static const struct command commands[] = {
+	{ "attach", "--cgroup DIR --netns FILE [--name NAME] [policy]",
+	  "capture a pod's traffic",
+	  "  socktables attach --cgroup /sys/fs/cgroup/kubepods/pod1 --netns /run/netns/pod1\n"
+	  "  socktables attach --pid 4711 --name web -o 15020,3306 --ipv6=on\n",
+	  cmd_attach, attach_tables, 2 },
+	{ "update", "NAME [policy]", "give an attached pod a new policy",
+	  "  socktables update web -o 15020,3306\n", cmd_update, update_tables, 1 },
+	{ "detach", "NAME | --all", "stop capturing, from any state",
+	  "  socktables detach web\n", cmd_detach, detach_tables, 1 },
+	{ "status", "[NAME]", "what is attached, and whether it works",
+	  "  socktables status\n  socktables status web --json\n", cmd_status, noun_tables, 1 },
+	{ "stats", "[NAME]", "counters by reason", "  socktables stats web\n", cmd_stats,
+	  noun_tables, 1 },
+	{ "explain", "NAME FLOW", "which rule wins for a connection",
+	  "  socktables explain web out tcp 10.0.0.5:80 --uid 1000\n"
+	  "  socktables explain web out udp [fd00::a]:53 --uid 1337 --from ::6\n"
+	  "  socktables explain web in tcp 10.77.0.2:8080 --from 10.77.0.3\n",
+	  cmd_explain, explain_tables, 1 },
+	{ "probe", "", "what this kernel can do, by trying it", "  socktables probe\n", cmd_probe,
+	  noun_tables, 1 },
+};
+
+#define NR_COMMANDS (sizeof(commands) / sizeof(*commands))
+
+static void print_help(FILE *f)
+{
+	size_t i;
+
+	fprintf(f, "usage: socktables COMMAND [...]\n\n"
+		   "Steers a pod's traffic through its mesh proxy when sockets connect, by BPF;\n"
+		   "replaces Istio's iptables rules.\n\n");
+	for (i = 0; i < NR_COMMANDS; i++)
+		fprintf(f, "  %-8s %s\n", commands[i].name, commands[i].help);
+	fprintf(f, "\n'socktables COMMAND --help' tells more. "
+		   "Exit status: 0 done, 1 failed, 2 wrong usage, 3 not attached.\n");
+}
+
+static const struct command *find(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < NR_COMMANDS; i++)
+		if (!strcmp(name, commands[i].name))
+			return &commands[i];
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *c;
+	struct st_err e = {};
+	int status;
+
+	signal(SIGPIPE, SIG_IGN);	/* a reader that went away must not undo half an attach */
+	if (argc < 2) {
+		print_help(stderr);
+		return EXIT_USAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+		print_help(stdout);
+		return EXIT_DONE;
+	}
+	c = find(argv[1]);
+	if (!c) {
+		fprintf(stderr, "socktables: command '%s': unknown\nhint: try 'socktables --help'\n",
+			argv[1]);
+		return EXIT_USAGE;
+	}
+	status = c->run(c, argc - 1, argv + 1, &e);
+	if (status != EXIT_DONE && e.text[0])
+		fprintf(stderr, "socktables: %s: %s\n", c->name, e.text);
+	if (status != EXIT_DONE && e.hint[0])
+		fprintf(stderr, "hint: %s\n", e.hint);
+	if (fflush(stdout) || ferror(stdout)) {
+		fprintf(stderr, "socktables: %s: writing to stdout: %s\n", c->name, strerror(errno));
+		return status ? status : EXIT_FAILED;
+	}
+	return status;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#define _GNU_SOURCE
+#include "netns.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <linux/nsfs.h>
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+int netns_run(const struct netns *ns, int (*fn)(void *ctx, struct st_err *e), void *ctx,
+	      struct st_err *e)
+{
+	int self = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	int err;
+
+	if (self < 0)
+		return err_sys(e, errno, "network namespace", "/proc/thread-self/ns/net");
+	if (setns(ns->fd, CLONE_NEWNET)) {
+		err = err_sys(e, errno, "entering the network namespace", NULL);
+		err_hint(e, "needs CAP_SYS_ADMIN: are you root?");
+		close(self);
+		return err;
+	}
+	err = fn(ctx, e);
+	if (setns(self, CLONE_NEWNET))
+		abort();	/* nothing may run in a namespace that it does not know of */
+	close(self);
+	return err;
+}
+
+static int read_cookie(void *ctx, struct st_err *e)
+{
+	struct netns *ns = ctx;
+	socklen_t len = sizeof(ns->cookie);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int err = 0;
+
+	if (fd < 0)
+		return err_sys(e, errno, "socket in the network namespace", NULL);
+	if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &ns->cookie, &len))
+		err = err_set(e, errno, "kernel", "SO_NETNS_COOKIE", "%s; needs Linux 5.14",
+			      strerror(errno));
+	close(fd);
+	return err;
+}
+
+/* The file is a namespace of the right kind if the kernel says so, and not that of process 1. */
+static int check(const struct netns *ns, const char *path, struct st_err *e)
+{
+	struct stat host;
+
+	if (ioctl(ns->fd, NS_GET_NSTYPE) != CLONE_NEWNET) {
+		err_hint(e, "a pod's is /proc/PID/ns/net of any of its processes, or in /run/netns");
+		return err_set(e, EINVAL, "netns", path, "not a network namespace");
+	}
+	if (stat("/proc/1/ns/net", &host))
+		return err_sys(e, errno, "network namespace", "/proc/1/ns/net");
+	if (host.st_dev == ns->dev && host.st_ino == ns->ino) {
+		err_hint(e, "a pod with hostNetwork cannot be told from the node and is not captured");
+		return err_set(e, EINVAL, "netns", path, "is the host's own network namespace");
+	}
+	return 0;
+}
+
+int netns_open(const char *path, struct netns *ret, struct st_err *e)
+{
+	struct netns ns = { .fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) };
+	struct stat st;
+	int err;
+
+	if (ns.fd < 0)
+		return err_sys(e, errno, "netns", path);
+	if (fstat(ns.fd, &st)) {
+		err = err_sys(e, errno, "netns", path);
+	} else {
+		ns.dev = st.st_dev;
+		ns.ino = st.st_ino;
+		err = check(&ns, path, e);
+	}
+	if (!err)
+		err = netns_run(&ns, read_cookie, &ns, e);
+	if (err) {
+		close(ns.fd);
+		return err;
+	}
+	*ret = ns;
+	return 0;
+}
+
+static int is_it(const char *path, __u64 dev, __u64 ino)
+{
+	struct stat st;
+
+	return !stat(path, &st) && st.st_dev == dev && st.st_ino == ino;
+}
+
+/* The first entry of a directory that leads to the namespace by "DIR/ENTRY" and suffix. */
+static int search(const char *dir, const char *suffix, __u64 dev, __u64 ino, char path[PATH_MAX])
+{
+	struct dirent *d;
+	DIR *entries = opendir(dir);
+	int found = 0;
+
+	while (entries && !found && (d = readdir(entries))) {
+		snprintf(path, PATH_MAX, "%s/%s%s", dir, d->d_name, suffix);
+		found = is_it(path, dev, ino);
+	}
+	if (entries)
+		closedir(entries);
+	return found;
+}
+
+int netns_find(__u64 dev, __u64 ino, struct netns *ret, struct st_err *e)
+{
+	char path[PATH_MAX];
+
+	if (!search("/run/netns", "", dev, ino, path) &&
+	    !search("/proc", "/ns/net", dev, ino, path))
+		return -ENOENT;
+	return netns_open(path, ret, e);
+}
+
+void netns_close(struct netns *ns)
+{
+	if (ns->fd >= 0)
+		close(ns->fd);
+	ns->fd = -1;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A pod's network namespace: who it is, which addresses are its own, ::6 on its lo. */
+#ifndef SOCKTABLES_NETNS_H
+#define SOCKTABLES_NETNS_H
+
+#include <linux/types.h>
+
+#include "err.h"
+#include "ruleset.h"
+
+struct netns {
+	int fd;
+	__u64 cookie;		/* SO_NETNS_COOKIE, Linux 5.14 */
+	__u64 dev, ino;		/* of the namespace file */
+};
+
+/* Opens the namespace that the file at path is. Refuses what is no network namespace and the host's
+ * own (that of process 1). Returns 0, or -errno with e filled. Close with netns_close().
+ */
+int netns_open(const char *path, struct netns *ret, struct st_err *e);
+
+/* The same for a namespace known by its file's device and inode, found in /run/netns or through any
+ * process that is in it. -ENOENT (e untouched) if nobody holds it open.
+ */
+int netns_find(__u64 dev, __u64 ino, struct netns *ret, struct st_err *e);
+
+void netns_close(struct netns *ns);
+
+/* Fills the parts of pod that the namespace knows: local, src4, src6, ipv6 (dual_stack as in
+ * Istio: is the first, or is any, address IPv6), spread. Free with netns_facts_free().
+ */
+int netns_facts(const struct netns *ns, int dual_stack, struct pod_facts *pod, struct st_err *e);
+void netns_facts_free(struct pod_facts *pod);
+
+/* Adds ::6/128 to lo. Returns 1 if it did, 0 if it was there, or -errno with e filled. */
+int netns_add_six(const struct netns *ns, struct st_err *e);
+
+/* Takes it away again; it is no error if it is not there. */
+int netns_remove_six(const struct netns *ns, struct st_err *e);
+
+/* Calls fn(ctx) with the calling thread in the namespace, and returns what it returned; or -errno
+ * with e filled if the thread cannot get in.
+ */
+int netns_run(const struct netns *ns, int (*fn)(void *ctx, struct st_err *e), void *ctx,
+	      struct st_err *e);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Pods: attach, update, detach; and reading what is attached. The library's face: everything else
+ * in it serves this. Functions print nothing, return 0 or -errno, and fill e on failure. Verbs
+ * take the exclusive lock themselves, nouns the shared one.
+ *
+ * A pod is captured from the moment its active policy stands in st_policy until it is gone from
+ * there, whatever links there are: so attach links first and publishes last, detach does the
+ * reverse, and anything killed between leaves a pod that is not captured and that the next
+ * command clears away.
+ */
+#ifndef SOCKTABLES_POD_H
+#define SOCKTABLES_POD_H
+
+#include "../include/verdict.h"
+#include "config.h"
+#include "datapath.h"
+#include "err.h"
+
+struct pod_spec {
+	const char *name;	/* NULL: the cgroup's last component */
+	const char *cgroup;	/* a cgroup v2 directory */
+	const char *netns;	/* a network namespace's file */
+	const char *resolv_conf; /* the pod's, for a policy that needs it; NULL: not known */
+	struct config *config;	/* groups may become resolved */
+};
+
+enum pod_state {
+	POD_ATTACHED,
+	POD_INCOMPLETE,		/* attach or detach was killed */
+	POD_STALE,		/* its cgroup or its namespace is gone */
+};
+
+struct pod {
+	__u64 cookie;		/* netns cookie */
+	struct policy policy;
+	enum pod_state state;
+	int nr_links;		/* of pins, and how many there should be */
+	int nr_listeners;
+	char why[128];		/* what is wrong, if state is not POD_ATTACHED */
+};
+
+#define NR_LINKS (NR_HOOKS + 1)
+
+/* 0, or -EINVAL with e filled: letters, digits, '.', '_', '-', at most ST_NAME_MAX - 1. */
+int pod_check_name(const char *name, struct st_err *e);
+
+/* -EEXIST: the name is another pod's, or the pod has another name. The same pod again under its
+ * name gets the policy of spec, as by pod_update().
+ */
+int pod_attach(const struct pod_spec *spec, struct st_err *e);
+
+/* -ENOENT: not attached. Only name, config and resolv_conf of spec are used. */
+int pod_update(const struct pod_spec *spec, struct st_err *e);
+
+/* -ENOENT: not attached. Works on whatever part of the pod is there. */
+int pod_detach(const char *name, struct st_err *e);
+
+/* All pods, all wrecks and the datapath itself. Returns how many pods there were. */
+int pod_detach_all(struct st_err *e);
+
+/* Calls each() for every pod, or for the named one: then -ENOENT if there is none. */
+int pod_read(const char *name, int (*each)(void *ctx, const struct datapath *dp,
+					   const struct pod *pod, struct st_err *e),
+	     void *ctx, struct st_err *e);
+
+/* The sum over all CPUs. -ENOENT (e untouched): never counted. */
+int pod_counters(const struct datapath *dp, __u64 cookie, struct counters *ret);
+
+/* What the pod's lists say about a flow: fills its *_class fields, from the kernel's own maps. */
+void pod_classify(const struct datapath *dp, const struct policy *p, struct flow *f, int inbound);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* One pod's entries in the shared maps. */
+#ifndef SOCKTABLES_POD_MAPS_H
+#define SOCKTABLES_POD_MAPS_H
+
+#include "datapath.h"
+#include "ruleset.h"
+
+/* The policy of that name; -ENOENT if there is none. */
+int maps_find_policy(const struct datapath *dp, const char *name, __u64 *ret_cookie,
+		     struct policy *ret);
+
+/* flags: BPF_NOEXIST, BPF_EXIST or BPF_ANY. */
+int maps_put_policy(const struct datapath *dp, __u64 cookie, const struct policy *p, __u64 flags,
+		    struct st_err *e);
+int maps_put_counters(const struct datapath *dp, __u64 cookie, struct st_err *e);
+int maps_put_rules(const struct datapath *dp, const struct ruleset *rs, struct st_err *e);
+
+/* All entries of one policy in st_class and st_ids. */
+void maps_drop_rules(const struct datapath *dp, __u32 policy_id);
+
+/* Its counters, and the slots of its listeners. */
+void maps_drop_pod(const struct datapath *dp, __u64 cookie);
+
+int maps_count_listeners(const struct datapath *dp, __u64 cookie);
+
+#endif

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The nouns of pod.h. */
+#include "pod.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "bpffs.h"
+#include "pod_maps.h"
+
+int pod_check_name(const char *name, struct st_err *e)
+{
+	const char *c;
+
+	if (!*name || strlen(name) >= ST_NAME_MAX)
+		return err_set(e, EINVAL, "name", name, "must have 1 to %d characters",
+			       ST_NAME_MAX - 1);
+	for (c = name; *c; c++)
+		if (!isascii(*c) || (!isalnum(*c) && !strchr("._-", *c)))
+			return err_set(e, EINVAL, "name", name,
+				       "only letters, digits, '.', '_' and '-' may be used");
+	if (!strcmp(name, ".") || !strcmp(name, ".."))
+		return err_set(e, EINVAL, "name", name, "not a name");
+	return 0;
+}
+
+static void judge(struct pod *pod, enum pod_state state, const char *why)
+{
+	if (pod->why[0])
+		return;
+	pod->state = state;
+	snprintf(pod->why, sizeof(pod->why), "%s", why);
+}
+
+/* Counts the pin if its link still hangs on the pod's cgroup or namespace. */
+static void check_link(const char *path, struct pod *pod)
+{
+	struct bpf_link_info info = {};
+	__u32 size = sizeof(info);
+	int fd = bpf_obj_get(path);
+
+	if (fd < 0)
+		return;
+	if (!bpf_obj_get_info_by_fd(fd, &info, &size)) {
+		pod->nr_links++;
+		if (info.type == BPF_LINK_TYPE_CGROUP && !info.cgroup.cgroup_id)
+			judge(pod, POD_STALE, "its cgroup is gone");
+		if (info.type == BPF_LINK_TYPE_NETNS && !info.netns.netns_ino)
+			judge(pod, POD_STALE, "its network namespace is gone");
+	}
+	close(fd);
+}
+
+static void examine(const struct datapath *dp, struct pod *pod)
+{
+	char dir[PATH_MAX], path[PATH_MAX];
+	int i;
+
+	bpffs_pod_dir(pod->policy.name, dir);
+	for (i = 0; i < NR_HOOKS; i++) {
+		if (snprintf(path, sizeof(path), "%s/%s", dir, hooks[i].name) < PATH_MAX)
+			check_link(path, pod);
+	}
+	if (snprintf(path, sizeof(path), "%s/" INBOUND_NAME, dir) < PATH_MAX)
+		check_link(path, pod);
+	if (!(pod->policy.flags & POLICY_ACTIVE))
+		judge(pod, POD_INCOMPLETE, "attach did not complete");
+	if (pod->nr_links < NR_LINKS)
+		judge(pod, POD_INCOMPLETE, "links are missing");
+	pod->nr_listeners = maps_count_listeners(dp, pod->cookie);
+}
+
+int pod_read(const char *name, int (*each)(void *ctx, const struct datapath *dp,
+					   const struct pod *pod, struct st_err *e),
+	     void *ctx, struct st_err *e)
+{
+	__u64 key, *prev = NULL, at;
+	struct datapath dp;
+	int lock, err, found = 0;
+
+	if (name && pod_check_name(name, e))
+		return -EINVAL;
+	lock = bpffs_lock(0, e);
+	if (lock < 0)
+		return lock == -ENOENT && !name ? 0 : lock;
+	err = datapath_open(&dp, e);
+	if (err) {
+		close(lock);
+		return err == -ENOENT && !name ? 0 : err;
+	}
+	while (!err && !bpf_map_get_next_key(dp.map[MAP_st_policy], prev, &key)) {
+		struct pod pod = { .cookie = key };
+
+		at = key;
+		prev = &at;
+		if (bpf_map_lookup_elem(dp.map[MAP_st_policy], &key, &pod.policy) ||
+		    (name && strcmp(name, pod.policy.name)))
+			continue;
+		found = 1;
+		examine(&dp, &pod);
+		err = each(ctx, &dp, &pod, e);
+	}
+	datapath_close(&dp);
+	close(lock);
+	return err ? err : name && !found ? -ENOENT : 0;
+}
+
+int pod_counters(const struct datapath *dp, __u64 cookie, struct counters *ret)
+{
+	int cpus = libbpf_num_possible_cpus(), cpu, i;
+	struct counters *per_cpu = cpus > 0 ? calloc(cpus, sizeof(*per_cpu)) : NULL;
+	int err = 0;
+
+	memset(ret, 0, sizeof(*ret));
+	if (!per_cpu)
+		return -ENOMEM;
+	if (bpf_map_lookup_elem(dp->map[MAP_st_count], &cookie, per_cpu))
+		err = -errno;
+	for (cpu = 0; !err && cpu < cpus; cpu++)
+		for (i = 0; i < WHY_COUNT; i++) {
+			ret->n[i][0] += per_cpu[cpu].n[i][0];
+			ret->n[i][1] += per_cpu[cpu].n[i][1];
+		}
+	free(per_cpu);
+	return err;
+}
+
+static __u32 class_of(const struct datapath *dp, const struct policy *p, const struct addr *a)
+{
+	const struct class_key k = { 32 + 128, p->id, *a };
+	__u32 class = 0;
+
+	return bpf_map_lookup_elem(dp->map[MAP_st_class], &k, &class) ? 0 : class;
+}
+
+static __u32 id_class_of(const struct datapath *dp, const struct policy *p, __u32 kind, __u32 value)
+{
+	const struct id_key k = { p->id, kind, value };
+	__u32 class = 0;
+
+	return bpf_map_lookup_elem(dp->map[MAP_st_ids], &k, &class) ? 0 : class;
+}
+
+void pod_classify(const struct datapath *dp, const struct policy *p, struct flow *f, int inbound)
+{
+	f->port_class = id_class_of(dp, p, ID_PORT, f->dport);
+	if (inbound) {
+		f->src_class = class_of(dp, p, &f->src);
+		return;
+	}
+	f->dst_class = class_of(dp, p, &f->dst);
+	f->uid_class = id_class_of(dp, p, ID_UID, f->uid);
+	f->gid_class = id_class_of(dp, p, ID_GID, f->gid);
+}

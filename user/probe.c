@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "probe.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <linux/bpf.h>
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "hooks.h"
+
+/* r0 = 1; exit: a program that every hook of ours accepts. */
+static int try_hook(enum bpf_prog_type type, int attach_type)
+{
+	static const struct bpf_insn insns[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = attach_type);
+	int fd = bpf_prog_load(type, "st_probe", "GPL", insns, 2, &opts);
+
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
+/* r1 is the context already: call helper; r0 = 1; exit. */
+static int try_helper(enum bpf_prog_type type, int attach_type, int helper)
+{
+	const struct bpf_insn insns[] = {
+		{ .code = BPF_JMP | BPF_CALL, .imm = helper },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = attach_type);
+	int fd = bpf_prog_load(type, "st_probe", "GPL", insns, 3, &opts);
+
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
+static int try_map(enum bpf_map_type type, __u32 key, __u32 value, __u32 flags)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = flags);
+	int fd = bpf_map_create(type, "st_probe", key, value, 1, &opts);
+
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
+static enum bpf_prog_type type_of(const struct hook *h)
+{
+	if (h->type == BPF_CGROUP_SOCK_OPS)
+		return BPF_PROG_TYPE_SOCK_OPS;
+	if (h->type == BPF_CGROUP_GETSOCKOPT)
+		return BPF_PROG_TYPE_CGROUP_SOCKOPT;
+	return BPF_PROG_TYPE_CGROUP_SOCK_ADDR;
+}
+
+static const char *what_of(const struct hook *h)
+{
+	static const struct {
+		const char *part, *what;
+	} table[] = {
+		{ "connect", "outbound TCP and connected DNS go to the proxy" },
+		{ "sendmsg", "DNS of unconnected sockets goes to the agent" },
+		{ "recvmsg", "a DNS reply comes from the resolver that was asked" },
+		{ "getpeername", "the app sees whom it dialled" },
+		{ "getsockname", "the app sees the pod's address" },
+		{ "sockops", "the original destination reaches the proxy" },
+		{ "getsockopt", "the proxy's SO_ORIGINAL_DST is answered" },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(table) / sizeof(*table); i++)
+		if (strstr(h->section, table[i].part))
+			return table[i].what;
+	return "";
+}
+
+struct probing {
+	void (*each)(void *ctx, const struct probe_row *row);
+	void *ctx;
+	int ret;
+};
+
+static void tell(struct probing *p, const char *name, const char *what, const char *since,
+		 int required, int err)
+{
+	const struct probe_row row = { name, what, since, required, err };
+
+	if (err == -EPERM)
+		p->ret = -EPERM;
+	else if (err && required && !p->ret)
+		p->ret = -ENOTSUP;
+	p->each(p->ctx, &row);
+}
+
+int probe(void (*each)(void *ctx, const struct probe_row *row), void *ctx)
+{
+	struct probing p = { .each = each, .ctx = ctx };
+	const struct hook *h;
+
+	for (h = hooks; h < hooks + NR_HOOKS; h++)
+		tell(&p, h->section, what_of(h), h->since, 1, try_hook(type_of(h), h->type));
+	tell(&p, "sk_lookup", "inbound TCP goes to the proxy", INBOUND_SINCE, 1,
+	     try_hook(BPF_PROG_TYPE_SK_LOOKUP, BPF_SK_LOOKUP));
+	tell(&p, "map sk_storage", "what is remembered dies with the socket", "5.2", 1,
+	     libbpf_probe_bpf_map_type(BPF_MAP_TYPE_SK_STORAGE, NULL) > 0 ? 0 : -EINVAL);
+	tell(&p, "map lpm_trie", "lists of CIDRs", "4.11", 1,
+	     try_map(BPF_MAP_TYPE_LPM_TRIE, 24, 4, BPF_F_NO_PREALLOC));
+	tell(&p, "map sockhash", "listeners of the proxy", "4.18", 1,
+	     try_map(BPF_MAP_TYPE_SOCKHASH, 16, 8, 0));
+	tell(&p, "netns cookie in connect", "pods are told apart", "5.7", 1,
+	     try_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_CONNECT,
+			BPF_FUNC_get_netns_cookie));
+	tell(&p, "netns cookie in sockops", "pods are told apart", "5.15", 1,
+	     try_helper(BPF_PROG_TYPE_SOCK_OPS, BPF_CGROUP_SOCK_OPS, BPF_FUNC_get_netns_cookie));
+	tell(&p, "netns cookie in getsockopt", "pods are told apart", "5.15", 1,
+	     try_helper(BPF_PROG_TYPE_CGROUP_SOCKOPT, BPF_CGROUP_GETSOCKOPT,
+			BPF_FUNC_get_netns_cookie));
+	tell(&p, "kernel BTF", "the owner of a socket's file; else that of the task counts", "5.4", 0,
+	     access("/sys/kernel/btf/vmlinux", R_OK) ? -errno : 0);
+	return p.ret;
+}
+
+static void first_missing(void *ctx, const struct probe_row *row)
+{
+	struct probe_row *first = ctx;
+
+	if (row->err && row->required && !first->name)
+		*first = *row;
+}
+
+int probe_explain(int code, const char *libbpf_says, struct st_err *e)
+{
+	struct probe_row missing = {};
+	const char *last = libbpf_says;
+	size_t n;
+
+	if (code == EPERM) {
+		err_hint(e, "needs CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_SYS_ADMIN: are you root?");
+		return err_sys(e, code, "loading the BPF programs", NULL);
+	}
+	probe(first_missing, &missing);
+	if (missing.name) {
+		err_hint(e, "'socktables probe' lists what this kernel can do");
+		return err_set(e, code, "kernel", missing.name, "%s; needs Linux %s (%s)",
+			       strerror(-missing.err), missing.since, missing.what);
+	}
+	n = strlen(last);
+	if (n > 700)
+		last += n - 700;
+	return err_set(e, code, "loading the BPF programs", NULL, "%s%s%s", strerror(code),
+		       *last ? "; libbpf: " : "", last);
+}
