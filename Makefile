@@ -23,18 +23,19 @@ LDLIBS := -lbpf -ljansson -lmnl
 
 SHARED_BPF := outbound reply origdst
 LIB_SRC := bpffs cgroup config config_flags datapath err netlink netns options pod pod_maps \
-	pod_read prefix probe resolv ruleset values
+	pod_read prefix probe resolv ruleset values why
 CMD_SRC := main cmd cmd_attach cmd_explain cmd_probe cmd_show
 # What needs neither root nor libbpf, for tests and fuzzers.
-PURE_SRC := config config_flags err options prefix resolv ruleset values
+PURE_SRC := config config_flags err options prefix resolv ruleset values why
 obj = $(patsubst %,$(B)/user/%.o,$(1))
 
-UNIT_TESTS := config_test ruleset_test verdict_test oracle_test
-UNIT_SHARED := rows twin oracle
+UNIT_TESTS := config_test ruleset_test verdict_test oracle_test kernel_test
+UNIT_SHARED := rows rows_run twin oracle
+T := $(B)/tests
+SKELS := $(B)/st_all.skel.h $(B)/st_in.skel.h $(T)/kernel_test.skel.h
 
 .PHONY: all help demo test lint format clean distclean
 .DELETE_ON_ERROR:
-.SECONDARY:
 
 all: $(B)/socktables		## build the command (default)
 
@@ -49,7 +50,7 @@ $(B)/libsocktables.a: $(call obj,$(LIB_SRC))
 	$(call msg,AR)
 	$(Q)rm -f $@ && ar rcs $@ $^
 
-$(B)/user/%.o: user/%.c | $(B)/st_all.skel.h $(B)/st_in.skel.h
+$(B)/user/%.o: user/%.c | $(SKELS)
 	$(call msg,CC)
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP -c $< -o $@
 
@@ -65,11 +66,28 @@ $(B)/st_in.o: $(B)/inbound.bpf.o
 	$(call msg,BPFLINK)
 	$(Q)$(BPFTOOL) gen object $@ $^
 
-$(B)/%.skel.h: $(B)/%.o
+$(T)/kernel_test.o: $(T)/kernel_test.bpf.o
+	$(call msg,BPFLINK)
+	$(Q)$(BPFTOOL) gen object $@ $^
+
+$(SKELS): %.skel.h: %.o
 	$(call msg,SKEL)
-	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
+	$(Q)$(BPFTOOL) gen skeleton $< name $(*F) > $@
+
+$(T)/%.bpf.o: tests/unit/%.bpf.c
+	$(call msg,BPF)
+	$(Q)mkdir -p $(@D) && $(CLANG) $(BPF_CFLAGS) -MMD -MP -MF $@.d -c $< -o $@
+
+$(T)/unit/%.o: tests/unit/%.c | $(SKELS)
+	$(call msg,CC)
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -I$(T) -MMD -MP -c $< -o $@
+
+$(patsubst %,$(T)/unit_%,$(UNIT_TESTS)): $(T)/unit_%: $(T)/unit/%.o \
+		$(patsubst %,$(T)/unit/%.o,$(UNIT_SHARED)) $(B)/libsocktables.a
+	$(call msg,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -lcmocka -o $@
 
 clean:				## remove what was built
 	$(Q)rm -rf $(B)
 
--include $(wildcard $(B)/*.d $(B)/*/*.d)
+-include $(wildcard $(B)/*.d $(B)/*/*.d $(B)/*/*/*.d)

@@ -53,13 +53,12 @@ static __always_inline void put_source(struct bpf_sock_addr *ctx, const struct a
 	}
 }
 
-/* By IP_PKTINFO or IPV6_PKTINFO, or by bind(). */
-static __always_inline int has_source(struct bpf_sock_addr *ctx, int in6)
+/* The source that the datagram has already, by IP_PKTINFO, IPV6_PKTINFO or bind(); all zero: none. */
+static __always_inline struct addr given_source(struct bpf_sock_addr *ctx, int in6)
 {
-	if (in6)
-		return RD(ctx->msg_src_ip6[0]) || RD(ctx->msg_src_ip6[1]) ||
-		       RD(ctx->msg_src_ip6[2]) || RD(ctx->msg_src_ip6[3]);
-	return !!RD(ctx->msg_src_ip4);
+	struct addr a = in6 ? ADDR_V6(ctx->msg_src_ip6) : addr_v4(RD(ctx->msg_src_ip4));
+
+	return addr_is_any(&a) ? (struct addr){} : a;
 }
 
 /* The slot of a further resolver, from 1; 0 if there is no memory for slots. */
@@ -91,6 +90,7 @@ static __always_inline int dns_app_asks(struct bpf_sock_addr *ctx, struct bpf_so
 	struct origin *o = origin_of(sk);
 	struct origin first = { .dst = f->dst, .port = RD(ctx->user_port), .kind = ORIGIN_DNS };
 	struct addr own = addr_is_v4(&f->dst) ? p->src4 : p->src6;
+	struct addr given = given_source(ctx, in6);
 	__u32 n;
 
 	if (!o || o->kind != ORIGIN_DNS) {
@@ -100,7 +100,7 @@ static __always_inline int dns_app_asks(struct bpf_sock_addr *ctx, struct bpf_so
 		/* The agent's reply goes to the pod's address: a socket bound to any other would
 		 * not get it, and has to do with one resolver at a time.
 		 */
-		if (has_source(ctx, in6) || (!addr_is_zero(&f->src) && !addr_equal(&f->src, &own))) {
+		if (!addr_is_zero(&given) && !addr_equal(&given, &own)) {
 			count(netns, WHY_DNS_SLOT_REUSED, !addr_is_v4(&f->dst));
 			o->dst = f->dst;
 			return 0;
@@ -112,7 +112,7 @@ static __always_inline int dns_app_asks(struct bpf_sock_addr *ctx, struct bpf_so
 		put_source(ctx, &first.dst, in6);
 		return 0;
 	}
-	if (!addr_is_zero(src) && !has_source(ctx, in6))
+	if (!addr_is_zero(src) && addr_is_zero(&given))
 		put_source(ctx, src, in6);
 	return 0;
 }

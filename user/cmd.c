@@ -6,14 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../include/verdict.h"
-
-#define X_NAME(id, name, text) [WHY_##id] = name,
-const char *const why_names[WHY_COUNT] = { ST_REASONS(X_NAME) };
-
-#define X_TEXT(id, name, text) [WHY_##id] = text,
-const char *const why_texts[WHY_COUNT] = { ST_REASONS(X_TEXT) };
-
 int cmd_set_string(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
 {
 	if (!*value)

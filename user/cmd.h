@@ -52,9 +52,6 @@ int cmd_parse(const struct command *self, void *const *ctx, int argc, char **arg
 /* Setters for rows of the commands' own tables: a string or a flag at row->offset. */
 int cmd_set_string(void *ctx, const struct option_row *row, const char *value, struct st_err *e);
 
-/* Name and text of an enum why. */
-extern const char *const why_names[], *const why_texts[];
-
 /* Prints and frees a JSON value. Returns an exit status. */
 int json_put(json_t *value);
 

@@ -11,6 +11,7 @@
 #include "cmd.h"
 #include "pod.h"
 #include "values.h"
+#include "why.h"
 
 struct explain_args {
 	int json;
@@ -108,13 +109,13 @@ static int print_verdict(const struct explain_args *a, const char *name)
 
 	if (a->json)
 		return json_put(json_pack("{ss ss ss ss si}", "pod", name, "action", action,
-					  "reason", why_names[v->why], "text", why_texts[v->why],
+					  "reason", why_name(v->why), "text", why_text(v->why),
 					  "port", v->port));
 	if (v->action == ACTION_PASS)
 		printf("pass: left alone\n");
 	else
 		printf("redirect: to port %u\n", v->port);
-	printf("reason: %s: %s\n", why_names[v->why], why_texts[v->why]);
+	printf("reason: %s: %s\n", why_name(v->why), why_text(v->why));
 	return EXIT_DONE;
 }
 

@@ -8,6 +8,7 @@
 #include "cgroup.h"
 #include "cmd.h"
 #include "pod.h"
+#include "why.h"
 
 static const struct option_row noun_rows[] = {
 	{ "json", 0, NULL, "machine-readable output", option_set_bool,
@@ -144,7 +145,7 @@ static json_t *family_json(const struct counters *c, int v6)
 	int i;
 
 	for (i = 0; i < WHY_COUNT; i++)
-		json_object_set_new(o, why_names[i], json_integer(c->n[i][v6]));
+		json_object_set_new(o, why_name(i), json_integer(c->n[i][v6]));
 	return o;
 }
 
@@ -175,12 +176,12 @@ static void print_stats(const json_t *pods)
 		       json_string_value(json_object_get(o, "name")), "reason", "IPv4", "IPv6");
 		for (why = 0; why < WHY_COUNT; why++) {
 			v4 = json_integer_value(
-				json_object_get(json_object_get(o, "ipv4"), why_names[why]));
+				json_object_get(json_object_get(o, "ipv4"), why_name(why)));
 			v6 = json_integer_value(
-				json_object_get(json_object_get(o, "ipv6"), why_names[why]));
+				json_object_get(json_object_get(o, "ipv6"), why_name(why)));
 			if (v4 || v6)
-				printf("  %-20s %10lld %10lld  %s\n", why_names[why], (long long)v4,
-				       (long long)v6, why_texts[why]);
+				printf("  %-20s %10lld %10lld  %s\n", why_name(why), (long long)v4,
+				       (long long)v6, why_text(why));
 		}
 	}
 }

@@ -58,22 +58,25 @@ static int read_cookie(void *ctx, struct st_err *e)
 	return err;
 }
 
-/* The file is a namespace of the right kind if the kernel says so, and not that of process 1. */
-static int check(const struct netns *ns, const char *path, struct st_err *e)
+/* Cookies count up from the first namespace, which is the node's. (Process 1 would be the wrong one to
+ * ask: in a container it is in the container's.)
+ */
+#define COOKIE_OF_INIT_NET 1
+
+static int check(struct netns *ns, const char *path, struct st_err *e)
 {
-	struct stat host;
+	int err;
 
 	if (ioctl(ns->fd, NS_GET_NSTYPE) != CLONE_NEWNET) {
 		err_hint(e, "a pod's is /proc/PID/ns/net of any of its processes, or in /run/netns");
 		return err_set(e, EINVAL, "netns", path, "not a network namespace");
 	}
-	if (stat("/proc/1/ns/net", &host))
-		return err_sys(e, errno, "network namespace", "/proc/1/ns/net");
-	if (host.st_dev == ns->dev && host.st_ino == ns->ino) {
+	err = netns_run(ns, read_cookie, ns, e);
+	if (!err && ns->cookie == COOKIE_OF_INIT_NET) {
 		err_hint(e, "a pod with hostNetwork cannot be told from the node and is not captured");
 		return err_set(e, EINVAL, "netns", path, "is the host's own network namespace");
 	}
-	return 0;
+	return err;
 }
 
 int netns_open(const char *path, struct netns *ret, struct st_err *e)
@@ -91,8 +94,6 @@ int netns_open(const char *path, struct netns *ret, struct st_err *e)
 		ns.ino = st.st_ino;
 		err = check(&ns, path, e);
 	}
-	if (!err)
-		err = netns_run(&ns, read_cookie, &ns, e);
 	if (err) {
 		close(ns.fd);
 		return err;

@@ -14,8 +14,8 @@ struct netns {
 	__u64 dev, ino;		/* of the namespace file */
 };
 
-/* Opens the namespace that the file at path is. Refuses what is no network namespace and the host's
- * own (that of process 1). Returns 0, or -errno with e filled. Close with netns_close().
+/* Opens the namespace that the file at path is. Refuses what is no network namespace, and the host's
+ * own. Returns 0, or -errno with e filled. Close with netns_close().
  */
 int netns_open(const char *path, struct netns *ret, struct st_err *e);
 
