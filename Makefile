@@ -22,7 +22,7 @@ override CFLAGS += -std=gnu11 $(WARN) -I$(B) $(SANFLAGS)
 LDLIBS := -lbpf -ljansson -lmnl
 
 SHARED_BPF := outbound reply origdst
-LIB_SRC := bpffs cgroup config config_flags datapath err netlink netns options pod pod_maps \
+LIB_SRC := bpffs cgroup config config_flags datapath err gone netlink netns options pod pod_maps \
 	pod_read prefix probe resolv ruleset values why
 CMD_SRC := main cmd cmd_attach cmd_explain cmd_probe cmd_show
 # What needs neither root nor libbpf, for tests and fuzzers.
@@ -34,7 +34,7 @@ UNIT_SHARED := rows rows_run twin oracle
 T := $(B)/tests
 SKELS := $(B)/st_all.skel.h $(B)/st_in.skel.h $(T)/kernel_test.skel.h
 
-.PHONY: all help demo test lint format clean distclean
+.PHONY: all help demo test test-programs lint format clean
 .DELETE_ON_ERROR:
 
 all: $(B)/socktables		## build the command (default)
@@ -86,6 +86,26 @@ $(patsubst %,$(T)/unit_%,$(UNIT_TESTS)): $(T)/unit_%: $(T)/unit/%.o \
 		$(patsubst %,$(T)/unit/%.o,$(UNIT_SHARED)) $(B)/libsocktables.a
 	$(call msg,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -lcmocka -o $@
+
+# Each target that needs packages installs what is missing: a fresh Debian has but make and git.
+# The build proper is a second make, since a first one looks for its tools while it starts.
+demo:				## show it with a real proxy, DNS server and web server (root)
+	$(Q)tests/deps.sh build demo
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/demo/demo.sh
+
+test:				## run every test (root); TESTS='unit_verdict_test diff' for some
+	$(Q)tests/deps.sh build test
+	$(Q)$(MAKE) --no-print-directory all test-programs
+	$(Q)tests/run.sh $(TESTS)
+
+lint:				## formatting, warnings, byte order, shell
+	$(Q)tests/deps.sh build test lint
+	$(Q)$(MAKE) --no-print-directory all test-programs
+	$(Q)tests/lint.sh
+
+format:				## put the C sources in order
+	$(Q)git ls-files '*.c' '*.h' | xargs $(CLANG_FORMAT) -i
 
 clean:				## remove what was built
 	$(Q)rm -rf $(B)

@@ -105,35 +105,40 @@ ST_INLINE __u8 addr_byte(const struct addr *a, int i)
 	return ((const __u8 *)a->w)[i];
 }
 
+/* Bitwise on purpose: one branch each instead of four keeps the verifier's work small. */
+ST_INLINE int words_equal(const struct addr *a, __be32 w0, __be32 w1, __be32 w2, __be32 w3)
+{
+	return !((a->w[0] ^ w0) | (a->w[1] ^ w1) | (a->w[2] ^ w2) | (a->w[3] ^ w3));
+}
+
 ST_INLINE int addr_is_v4(const struct addr *a)
 {
-	return !a->w[0] && !a->w[1] && a->w[2] == ST_V4(0, 0, 255, 255);
+	return words_equal(a, 0, 0, ST_V4(0, 0, 255, 255), a->w[3]);
 }
 
 ST_INLINE int addr_is_zero(const struct addr *a)
 {
-	return !(a->w[0] | a->w[1] | a->w[2] | a->w[3]);
+	return words_equal(a, 0, 0, 0, 0);
 }
 
 ST_INLINE int addr_equal(const struct addr *a, const struct addr *b)
 {
-	return a->w[0] == b->w[0] && a->w[1] == b->w[1] && a->w[2] == b->w[2] && a->w[3] == b->w[3];
+	return words_equal(a, b->w[0], b->w[1], b->w[2], b->w[3]);
 }
 
 /* Of either family: 127.0.0.0/8 or ::1. */
 ST_INLINE int addr_is_loopback(const struct addr *a)
 {
-	if (addr_is_v4(a))
-		return addr_byte(a, 12) == 127;
-	return !a->w[0] && !a->w[1] && !a->w[2] && a->w[3] == ST_V4(0, 0, 0, 1);
+	return words_equal(a, 0, 0, ST_V4(0, 0, 255, 255),
+			   (a->w[3] & ST_V4(0, 255, 255, 255)) | ST_V4(127, 0, 0, 0)) |
+	       words_equal(a, 0, 0, 0, ST_V4(0, 0, 0, 1));
 }
 
 /* 127.0.0.6 or ::6: what the proxy binds when it calls the app. */
 ST_INLINE int addr_is_passthrough(const struct addr *a)
 {
-	if (addr_is_v4(a))
-		return a->w[3] == ST_V4(127, 0, 0, 6);
-	return !a->w[0] && !a->w[1] && !a->w[2] && a->w[3] == ST_V4(0, 0, 0, 6);
+	return words_equal(a, 0, 0, ST_V4(0, 0, 255, 255), ST_V4(127, 0, 0, 6)) |
+	       words_equal(a, 0, 0, 0, ST_V4(0, 0, 0, 6));
 }
 
 ST_INLINE struct verdict pass(enum why why)

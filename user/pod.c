@@ -20,6 +20,7 @@
 
 #include "bpffs.h"
 #include "cgroup.h"
+#include "gone.h"
 #include "netns.h"
 #include "pod_maps.h"
 
@@ -252,14 +253,17 @@ static int replace(const struct datapath *dp, const struct netns *ns, const stru
 static int detach_one(const struct datapath *dp, const char *name, __u64 cookie,
 		      const struct policy *p, struct st_err *e)
 {
+	struct gone gone = {};
 	char dir[PATH_MAX];
 	struct netns ns;
 	int err;
 
 	bpffs_pod_dir(name, dir);
+	gone_watch_links(&gone, dir);
 	if (p)
 		bpf_map_delete_elem(dp->map[MAP_st_policy], &cookie);
 	err = bpffs_remove(dir, e);
+	gone_wait(&gone);
 	if (!p)
 		return err;
 	wait_for_readers();
@@ -272,14 +276,30 @@ static int detach_one(const struct datapath *dp, const char *name, __u64 cookie,
 	return err;
 }
 
+/* Unpins the datapath and waits until it is gone. DP is closed. */
+static int remove_datapath(struct datapath *dp, struct st_err *e)
+{
+	struct gone gone = {};
+	int i, err;
+
+	for (i = 0; i < NR_MAPS; i++)
+		gone_watch(&gone, GONE_MAP, dp->map[i]);
+	for (i = 0; i < NR_HOOKS; i++)
+		gone_watch(&gone, GONE_PROG, dp->prog[i]);
+	gone_watch(&gone, GONE_PROG, dp->scan);
+	datapath_close(dp);
+	err = datapath_remove(e);
+	gone_wait(&gone);
+	return err;
+}
+
 static int remove_if_unused(struct datapath *dp, struct st_err *e)
 {
 	__u64 cookie;
 
 	if (!bpf_map_get_next_key(dp->map[MAP_st_policy], NULL, &cookie))
 		return 0;
-	datapath_close(dp);
-	return datapath_remove(e);
+	return remove_datapath(dp, e);
 }
 
 /* What an attach or detach that was killed left of this pod, by name or by namespace. */
@@ -411,7 +431,7 @@ int pod_detach(const char *name, struct st_err *e)
 	if (!err && !maps_find_policy(&dp, name, &cookie, &p))
 		err = detach_one(&dp, name, cookie, &p, e);
 	else if (!access(dir, F_OK))
-		err = bpffs_remove(dir, e);	/* links without a policy, or without a datapath */
+		err = detach_one(&dp, name, 0, NULL, e);	/* links without a policy */
 	else
 		err = -ENOENT;
 	if (!err && dp.scan >= 0)
@@ -438,8 +458,7 @@ int pod_detach_all(struct st_err *e)
 			err = detach_one(&dp, p.name, cookie, &p, e);
 			nr++;
 		}
-	datapath_close(&dp);
-	err = err ?: datapath_remove(e);
+	err = err ?: remove_datapath(&dp, e);
 	close(lock);
 	return err ? err : nr;
 }

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# deps.sh GROUP...: installs what is missing of the Debian packages that a group needs. Says nothing
+# and touches nothing if all is there; elsewhere than on Debian it names what is missing and fails.
+set -eu
+
+# shellcheck disable=SC2034 # the groups are named by the arguments
+{
+# For each package the file that tells that it is there, so that a look costs no package manager.
+build=(
+	"gcc /usr/bin/gcc" "libc6-dev /usr/include/stdio.h" "make /usr/bin/make"
+	"clang /usr/bin/clang" "llvm /usr/bin/llvm-strip" "bpftool /usr/sbin/bpftool"
+	"libbpf-dev /usr/include/bpf/libbpf.h" "libjansson-dev /usr/include/jansson.h"
+	"libmnl-dev /usr/include/libmnl/libmnl.h" "pkg-config /usr/bin/pkg-config"
+)
+test=(
+	"libcmocka-dev /usr/include/cmocka.h" "iproute2 /usr/sbin/ip" "iptables /usr/sbin/iptables-nft"
+	"conntrack /usr/sbin/conntrack" "jq /usr/bin/jq" "strace /usr/bin/strace"
+	"util-linux /usr/bin/setpriv" "procps /usr/bin/pgrep" "gawk /usr/bin/gawk"
+	"musl-tools /usr/bin/musl-gcc" "golang-go /usr/bin/go" "default-jdk-headless /usr/bin/java"
+	"curl /usr/bin/curl" "bind9-dnsutils /usr/bin/dig"
+)
+demo=(
+	"iproute2 /usr/sbin/ip" "haproxy /usr/sbin/haproxy" "shadowsocks-libev /usr/bin/ss-redir"
+	"dnsmasq-base /usr/sbin/dnsmasq" "nginx-light /usr/sbin/nginx" "curl /usr/bin/curl"
+	"bind9-dnsutils /usr/bin/dig" "util-linux /usr/bin/setpriv" "iptables /usr/sbin/iptables-nft"
+)
+lint=(
+	"clang-format /usr/bin/clang-format" "shellcheck /usr/bin/shellcheck" "sparse /usr/bin/sparse"
+)
+}
+
+missing=()
+for group in "$@"; do
+	declare -n rows=$group
+	for row in "${rows[@]}"; do
+		[ -e "${row#* }" ] || missing+=("${row%% *}")
+	done
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
+	echo "missing (Debian's package names): ${missing[*]}" >&2
+	[ "$(id -u)" = 0 ] || echo "hint: as root they are installed by this command" >&2
+	exit 1
+fi
+# The demo starts its own servers: those of the packages must not come up beside them, nor at boot.
+policy=/usr/sbin/policy-rc.d
+log=$(mktemp)
+trap 'rm -f "$log"; [ -z "${our_policy:-}" ] || rm -f "$policy"' EXIT
+if [ ! -e $policy ]; then
+	our_policy=1
+	printf '#!/bin/sh\nexit 101\n' >$policy
+	chmod +x $policy
+fi
+
+echo "  APT      ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+if ! { apt-get update && apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1; then
+	tail -20 "$log" >&2
+	echo "installing failed: ${missing[*]}" >&2
+	exit 1
+fi
+for package in "${missing[@]}"; do
+	case $package in
+	haproxy | shadowsocks-libev) systemctl disable "$package" >/dev/null 2>&1 || : ;;
+	nginx-light) systemctl disable nginx >/dev/null 2>&1 || : ;;
+	esac
+done
