@@ -199,7 +199,8 @@ static __always_inline void dns_agent_receives(struct bpf_sock_addr *ctx, int in
 }
 
 /* A datagram that an app's socket received: if it is the agent's, it is from the resolver asked. */
-static __always_inline void dns_app_receives(struct bpf_sock_addr *ctx, struct bpf_sock *sk, int in6)
+static __always_inline void dns_app_receives(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
+					     int in6)
 {
 	struct addr from = ctx_addr(ctx, in6), loopback = addr_loopback_like(&from);
 	__u32 n = mark_number(&from, MARK_REPLY);

@@ -10,7 +10,7 @@
 
 #define SOL_IP 0
 #define SOL_IPV6 41
-#define SO_ORIGINAL_DST 80		/* <linux/netfilter_ipv4.h>; IP6T_SO_ORIGINAL_DST is the same */
+#define SO_ORIGINAL_DST 80 /* <linux/netfilter_ipv4.h>; IP6T_SO_ORIGINAL_DST is the same */
 #define PAGE_SIZE 4096
 #define ENOENT 2
 #define EINVAL 22
@@ -188,7 +188,7 @@ int st_sockops(struct bpf_sock_ops *ctx)
 
 static __always_inline void set_result(struct bpf_sockopt *ctx, int retval, int optlen)
 {
-	RD(ctx->retval) = retval;	/* volatile: clang would merge the two into one store */
+	RD(ctx->retval) = retval; /* volatile: clang would merge the two into one store */
 	if (!retval)
 		RD(ctx->optlen) = optlen;
 }

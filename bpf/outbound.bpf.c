@@ -110,7 +110,7 @@ static __always_inline void connect_pass(struct bpf_sock_addr *ctx, struct bpf_s
 	if (!o)
 		return;
 	if (o->source == SOURCE_OURS)
-		bind_to(ctx, &any, in6);	/* -EINVAL unless disconnected: then the source is kept */
+		bind_to(ctx, &any, in6); /* -EINVAL unless disconnected: then the source is kept */
 	bpf_sk_storage_delete(&st_origin, sk);
 }
 

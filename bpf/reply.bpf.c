@@ -55,7 +55,7 @@ static __always_inline int on_getsockname(struct bpf_sock_addr *ctx, int in6)
 	if (!o || o->kind != ORIGIN_APP)
 		return 1;
 	if (o->source == SOURCE_OURS && RD(sk->state) != BPF_TCP_ESTABLISHED)
-		ctx_put(ctx, &any, in6);	/* disconnected: our bind is all that is left */
+		ctx_put(ctx, &any, in6); /* disconnected: our bind is all that is left */
 	else
 		show_source(ctx, o, in6);
 	return 1;

@@ -9,16 +9,16 @@
 
 #define ST_LAYOUT 1
 
-#define ST_TCP 6		/* IPPROTO_TCP and IPPROTO_UDP: <linux/in.h> and */
-#define ST_UDP 17		/* <netinet/in.h> quarrel, so neither is included */
+#define ST_TCP 6  /* IPPROTO_TCP and IPPROTO_UDP: <linux/in.h> and */
+#define ST_UDP 17 /* <netinet/in.h> quarrel, so neither is included */
 
-#define ST_DNS_PORT 15053	/* not configurable in Istio either */
-#define ST_NAME_MAX 128		/* bytes of a pod's name, the final NUL included */
-#define ST_LISTENERS 64		/* slots for a pod's 15006 listeners: more than a proxy has workers */
-#define ST_DNS_SLOTS 16		/* further resolvers that one unconnected UDP socket has asked */
+#define ST_DNS_PORT 15053 /* not configurable in Istio either */
+#define ST_NAME_MAX 128	  /* bytes of a pod's name, the final NUL included */
+#define ST_LISTENERS 64	  /* slots for a pod's 15006 listeners: more than a proxy has workers */
+#define ST_DNS_SLOTS 16	  /* further resolvers that one unconnected UDP socket has asked */
 #define ST_PODS_MAX 65536
 #define ST_HANDSHAKES_MAX 1048576 /* handshakes under way at once on the node */
-#define ST_ENTRIES_MAX 16777216	/* ports, owners, CIDRs of all pods together */
+#define ST_ENTRIES_MAX 16777216	  /* ports, owners, CIDRs of all pods together */
 
 /* An address of either family, network order; IPv4 as ::ffff:a.b.c.d, so that there is one path. */
 struct addr {
@@ -26,29 +26,30 @@ struct addr {
 };
 
 enum policy_flag {
-	POLICY_ACTIVE = 1 << 0,		/* unset: links are being attached, nothing is decided yet */
-	POLICY_V6 = 1 << 1,		/* IPv6 is captured (IPv4 always is) */
-	POLICY_OUT_ALL = 1 << 2,	/* -i '*' */
-	POLICY_IN_ALL = 1 << 3,		/* -b '*' */
-	POLICY_DNS = 1 << 4,		/* --redirect-dns */
-	POLICY_DNS_ALL = 1 << 5,	/* --capture-all-dns; else only CLASS_RESOLVER */
+	POLICY_ACTIVE = 1 << 0,	 /* unset: links are being attached, nothing is decided yet */
+	POLICY_V6 = 1 << 1,	 /* IPv6 is captured (IPv4 always is) */
+	POLICY_OUT_ALL = 1 << 2, /* -i '*' */
+	POLICY_IN_ALL = 1 << 3,	 /* -b '*' */
+	POLICY_DNS = 1 << 4,	 /* --redirect-dns */
+	POLICY_DNS_ALL = 1 << 5, /* --capture-all-dns; else only CLASS_RESOLVER */
 	POLICY_LOOPBACK_INCLUDED = 1 << 6, /* -i names a loopback CIDR */
-	POLICY_GROUPS_ONLY = 1 << 7,	/* --outbound-owner-groups is a list */
-	POLICY_DNS_BEFORE_LO = 1 << 8,	/* UDP 53 is decided before source 127.0.0.6: Istio < 1.25 */
-	POLICY_OWNER_SETS = 1 << 9,	/* there are uids or gids beside the first: ask st_ids */
-	POLICY_SPREAD = 1 << 10,	/* lo is 127.0.0.0/8: redirected TCP may use all of it */
-	POLICY_ADDED_SIX = 1 << 11,	/* attach added ::6/128 to lo, detach takes it away */
+	POLICY_GROUPS_ONLY = 1 << 7,	   /* --outbound-owner-groups is a list */
+	POLICY_DNS_BEFORE_LO = 1 << 8, /* UDP 53 is decided before source 127.0.0.6: Istio < 1.25 */
+	POLICY_OWNER_SETS = 1 << 9,    /* there are uids or gids beside the first: ask st_ids */
+	POLICY_SPREAD = 1 << 10,       /* lo is 127.0.0.0/8: redirected TCP may use all of it */
+	POLICY_ADDED_SIX = 1 << 11,    /* attach added ::6/128 to lo, detach takes it away */
 };
 
 /* Value of st_policy, under the pod's netns cookie. Replaced as a whole, never in place. */
 struct policy {
-	__u32 id;		/* owner of this policy's entries in st_class and st_ids; never 0 */
-	__u32 flags;		/* enum policy_flag */
-	__u32 uid, gid;		/* the first proxy uid and gid, ids of the init user namespace */
-	__u16 outbound_port;	/* 15001, host order */
-	__u16 inbound_port;	/* 15006, host order */
-	__u32 layout;		/* ST_LAYOUT of the writer */
-	struct addr src4, src6;	/* what the pod's own traffic leaves with; all zero: no such address */
+	__u32 id;	     /* owner of this policy's entries in st_class and st_ids; never 0 */
+	__u32 flags;	     /* enum policy_flag */
+	__u32 uid, gid;	     /* the first proxy uid and gid, ids of the init user namespace */
+	__u16 outbound_port; /* 15001, host order */
+	__u16 inbound_port;  /* 15006, host order */
+	__u32 layout;	     /* ST_LAYOUT of the writer */
+	struct addr src4;    /* what the pod's own traffic leaves with; all zero: */
+	struct addr src6;    /* no such address */
 	__u64 cgroup_id;
 	__u64 netns_dev, netns_ino;
 	char name[ST_NAME_MAX];
@@ -58,15 +59,15 @@ struct policy {
  * of all prefixes that cover it, so that one longest match answers for every list at once.
  */
 enum addr_class {
-	CLASS_LOCAL = 1 << 0,		/* an address of the namespace: the route is lo */
-	CLASS_LOOPBACK = 1 << 1,	/* in --ipv4-loopback-cidr, or ::1 */
-	CLASS_INCLUDED = 1 << 2,	/* -i */
-	CLASS_EXCLUDED = 1 << 3,	/* -x */
-	CLASS_RESOLVER = 1 << 4,	/* a nameserver of the pod */
+	CLASS_LOCAL = 1 << 0,	 /* an address of the namespace: the route is lo */
+	CLASS_LOOPBACK = 1 << 1, /* in --ipv4-loopback-cidr, or ::1 */
+	CLASS_INCLUDED = 1 << 2, /* -i */
+	CLASS_EXCLUDED = 1 << 3, /* -x */
+	CLASS_RESOLVER = 1 << 4, /* a nameserver of the pod */
 };
 
 struct class_key {
-	__u32 prefixlen;	/* counted from the first bit of policy: 32 + 0..128 */
+	__u32 prefixlen; /* counted from the first bit of policy: 32 + 0..128 */
 	__u32 policy;
 	struct addr addr;
 };
@@ -76,42 +77,42 @@ enum id_kind { ID_PORT = 1, ID_UID, ID_GID };
 
 struct id_key {
 	__u32 policy;
-	__u32 kind;		/* enum id_kind */
-	__u32 value;		/* host order */
+	__u32 kind;  /* enum id_kind */
+	__u32 value; /* host order */
 };
 
 enum id_class {
-	PORT_OUT_EXCLUDED = 1 << 0,	/* -o */
-	PORT_OUT_INCLUDED = 1 << 1,	/* -q */
-	PORT_IN_EXCLUDED = 1 << 2,	/* -d */
-	PORT_IN_INCLUDED = 1 << 3,	/* -b */
-	PORT_TUNNEL = 1 << 4,		/* -e, inbound */
-	PORT_TUNNEL_SELF = 1 << 5,	/* -e given: also not from the proxy to itself */
-	OWNER_PROXY = 1 << 6,		/* -u or -g, beyond the first */
-	OWNER_GROUP = 1 << 7,		/* --outbound-owner-groups */
-	OWNER_GROUP_EXCLUDED = 1 << 8,	/* --outbound-owner-groups-exclude */
+	PORT_OUT_EXCLUDED = 1 << 0,    /* -o */
+	PORT_OUT_INCLUDED = 1 << 1,    /* -q */
+	PORT_IN_EXCLUDED = 1 << 2,     /* -d */
+	PORT_IN_INCLUDED = 1 << 3,     /* -b */
+	PORT_TUNNEL = 1 << 4,	       /* -e, inbound */
+	PORT_TUNNEL_SELF = 1 << 5,     /* -e given: also not from the proxy to itself */
+	OWNER_PROXY = 1 << 6,	       /* -u or -g, beyond the first */
+	OWNER_GROUP = 1 << 7,	       /* --outbound-owner-groups */
+	OWNER_GROUP_EXCLUDED = 1 << 8, /* --outbound-owner-groups-exclude */
 };
 
 /* Who chose the source address of a redirected socket. */
 enum origin_source {
-	SOURCE_KERNEL,		/* nobody: the kernel took loopback, we show origin.src instead */
-	SOURCE_APP,		/* the app, by bind(): shown as it is */
-	SOURCE_OURS,		/* we did, by bpf_bind() to origin.src */
+	SOURCE_KERNEL, /* nobody: the kernel took loopback, we show origin.src instead */
+	SOURCE_APP,    /* the app, by bind(): shown as it is */
+	SOURCE_OURS,   /* we did, by bpf_bind() to origin.src */
 };
 
 /* What is remembered of a redirected socket. Dies with the socket. */
 enum origin_kind {
-	ORIGIN_APP = 1,		/* on the socket that connected */
-	ORIGIN_PROXY,		/* on the socket that the proxy accepted */
-	ORIGIN_DNS,		/* on an unconnected UDP socket: the first resolver it asked */
+	ORIGIN_APP = 1, /* on the socket that connected */
+	ORIGIN_PROXY,	/* on the socket that the proxy accepted */
+	ORIGIN_DNS,	/* on an unconnected UDP socket: the first resolver it asked */
 };
 
 struct origin {
-	struct addr dst;	/* what the app asked for */
-	struct addr src;	/* what to show where the kernel has loopback; all zero: as it is */
-	__be16 port;		/* of dst */
-	__u8 kind;		/* enum origin_kind */
-	__u8 source;		/* enum origin_source */
+	struct addr dst; /* what the app asked for */
+	struct addr src; /* what to show where the kernel has loopback; all zero: as it is */
+	__be16 port;	 /* of dst */
+	__u8 kind;	 /* enum origin_kind */
+	__u8 source;	 /* enum origin_source */
 	__u32 pad;
 };
 
@@ -119,7 +120,7 @@ struct origin {
 struct handshake_key {
 	__u64 netns;
 	struct addr src, dst;
-	__u16 sport, dport;	/* host order */
+	__u16 sport, dport; /* host order */
 	__u32 pad;
 };
 

@@ -11,46 +11,46 @@
 /* Every outcome that is counted: enumerator, name for stats and tests, what explain says.
  * The order is the order of the counters, and so part of the layout.
  */
-#define ST_REASONS(X)                                                                             \
-	X(OUT_FAMILY_OFF, "out-family-off", "IPv6 is not captured in this pod")                   \
-	X(OUT_PORT_EXCLUDED, "out-port-excluded", "the outbound port is excluded")                \
-	X(OUT_PASSTHROUGH, "out-passthrough",                                                     \
-	  "over lo from 127.0.0.6 or ::6, which the proxy uses to call the app")                  \
-	X(OUT_PROXY_TO_SELF, "out-proxy-to-self",                                                 \
-	  "the proxy calls its own pod: to its inbound listener")                                 \
-	X(OUT_LOCAL_APP, "out-local-app", "from the app to an address of its own pod")            \
-	X(OUT_PROXY, "out-proxy", "the proxy's own traffic")                                      \
-	X(OUT_GROUP_EXCLUDED, "out-group-excluded", "the owner's group is not captured")          \
-	X(OUT_DNS, "out-dns", "DNS: to the proxy's DNS agent")                                    \
-	X(OUT_LOOPBACK, "out-loopback", "to the loopback address")                                \
-	X(OUT_CIDR_EXCLUDED, "out-cidr-excluded", "the destination is in an excluded CIDR")       \
-	X(OUT_PORT_INCLUDED, "out-port-included", "the outbound port is included: to the proxy")  \
-	X(OUT_CAPTURED, "out-captured", "the destination is captured: to the proxy")              \
-	X(OUT_NOT_INCLUDED, "out-not-included", "no rule captures the destination")               \
-	X(OUT_NOT_TCP, "out-not-tcp", "neither TCP nor DNS")                                      \
-	X(OUT_SOURCE_LOOPBACK, "out-source-loopback",                                             \
-	  "bound to a loopback address, which cannot reach that destination")                     \
-	X(IN_FAMILY_OFF, "in-family-off", "IPv6 is not captured in this pod")                     \
-	X(IN_NOT_TCP, "in-not-tcp", "inbound traffic other than TCP is never captured")           \
-	X(IN_LOCAL, "in-local", "from inside the pod")                                            \
-	X(IN_TUNNEL, "in-tunnel", "the mesh's tunnel port is left alone")                         \
-	X(IN_PORT_EXCLUDED, "in-port-excluded", "the inbound port is excluded")                   \
-	X(IN_CAPTURED, "in-captured", "to the proxy's inbound listener")                          \
-	X(IN_NOT_INCLUDED, "in-not-included", "the inbound port is not captured")                 \
-	X(IN_NO_LISTENER, "in-no-listener", "refused: the proxy has no inbound listener")         \
-	X(ORIGDST_REDIRECTED, "origdst-redirected",                                               \
-	  "original destination of a redirected connection asked and told")                       \
-	X(ORIGDST_LOCAL, "origdst-local",                                                         \
-	  "original destination of another connection asked: its own address told")               \
-	X(DNS_REPLY, "dns-reply", "DNS reply shown as from the resolver that was asked")          \
-	X(DNS_SLOT_REUSED, "dns-slot-reused",                                                     \
-	  "a socket asked more resolvers than it has slots: the oldest forgotten")                \
-	X(HANDSHAKE_LOST, "handshake-lost",                                                       \
-	  "the original destination could not be handed to the proxy")                            \
-	X(REFUSED_NO_MEMORY, "refused-no-memory",                                                 \
-	  "refused: no memory to remember the original destination")                              \
-	X(LISTENER_ADDED, "listener-added", "inbound listener of the proxy registered")           \
-	X(LISTENER_NO_SLOT, "listener-no-slot",                                                   \
+#define ST_REASONS(X)                                                                            \
+	X(OUT_FAMILY_OFF, "out-family-off", "IPv6 is not captured in this pod")                  \
+	X(OUT_PORT_EXCLUDED, "out-port-excluded", "the outbound port is excluded")               \
+	X(OUT_PASSTHROUGH, "out-passthrough",                                                    \
+	  "over lo from 127.0.0.6 or ::6, which the proxy uses to call the app")                 \
+	X(OUT_PROXY_TO_SELF, "out-proxy-to-self",                                                \
+	  "the proxy calls its own pod: to its inbound listener")                                \
+	X(OUT_LOCAL_APP, "out-local-app", "from the app to an address of its own pod")           \
+	X(OUT_PROXY, "out-proxy", "the proxy's own traffic")                                     \
+	X(OUT_GROUP_EXCLUDED, "out-group-excluded", "the owner's group is not captured")         \
+	X(OUT_DNS, "out-dns", "DNS: to the proxy's DNS agent")                                   \
+	X(OUT_LOOPBACK, "out-loopback", "to the loopback address")                               \
+	X(OUT_CIDR_EXCLUDED, "out-cidr-excluded", "the destination is in an excluded CIDR")      \
+	X(OUT_PORT_INCLUDED, "out-port-included", "the outbound port is included: to the proxy") \
+	X(OUT_CAPTURED, "out-captured", "the destination is captured: to the proxy")             \
+	X(OUT_NOT_INCLUDED, "out-not-included", "no rule captures the destination")              \
+	X(OUT_NOT_TCP, "out-not-tcp", "neither TCP nor DNS")                                     \
+	X(OUT_SOURCE_LOOPBACK, "out-source-loopback",                                            \
+	  "bound to a loopback address, which cannot reach that destination")                    \
+	X(IN_FAMILY_OFF, "in-family-off", "IPv6 is not captured in this pod")                    \
+	X(IN_NOT_TCP, "in-not-tcp", "inbound traffic other than TCP is never captured")          \
+	X(IN_LOCAL, "in-local", "from inside the pod")                                           \
+	X(IN_TUNNEL, "in-tunnel", "the mesh's tunnel port is left alone")                        \
+	X(IN_PORT_EXCLUDED, "in-port-excluded", "the inbound port is excluded")                  \
+	X(IN_CAPTURED, "in-captured", "to the proxy's inbound listener")                         \
+	X(IN_NOT_INCLUDED, "in-not-included", "the inbound port is not captured")                \
+	X(IN_NO_LISTENER, "in-no-listener", "refused: the proxy has no inbound listener")        \
+	X(ORIGDST_REDIRECTED, "origdst-redirected",                                              \
+	  "original destination of a redirected connection asked and told")                      \
+	X(ORIGDST_LOCAL, "origdst-local",                                                        \
+	  "original destination of another connection asked: its own address told")              \
+	X(DNS_REPLY, "dns-reply", "DNS reply shown as from the resolver that was asked")         \
+	X(DNS_SLOT_REUSED, "dns-slot-reused",                                                    \
+	  "a socket asked more resolvers than it has slots: the oldest forgotten")               \
+	X(HANDSHAKE_LOST, "handshake-lost",                                                      \
+	  "the original destination could not be handed to the proxy")                           \
+	X(REFUSED_NO_MEMORY, "refused-no-memory",                                                \
+	  "refused: no memory to remember the original destination")                             \
+	X(LISTENER_ADDED, "listener-added", "inbound listener of the proxy registered")          \
+	X(LISTENER_NO_SLOT, "listener-no-slot",                                                  \
 	  "inbound listener not registered: all slots are taken")
 
 #define ST_WHY(id, name, text) WHY_##id,
@@ -64,24 +64,24 @@ struct counters {
 
 /* Facts about one attempt. Filled by bpf/flow.bpf.h, by a test row or by explain. */
 struct flow {
-	struct addr src;	/* the address the socket is bound to, all zero if none */
-	struct addr dst;	/* 0.0.0.0 and :: already made what the kernel makes of them */
-	__u32 uid, gid;		/* of the socket's file; (__u32)-1 if it has none */
-	__u16 dport;		/* host order */
-	__u8 proto;		/* ST_TCP or ST_UDP */
+	struct addr src; /* the address the socket is bound to, all zero if none */
+	struct addr dst; /* 0.0.0.0 and :: already made what the kernel makes of them */
+	__u32 uid, gid;	 /* of the socket's file; (__u32)-1 if it has none */
+	__u16 dport;	 /* host order */
+	__u8 proto;	 /* ST_TCP or ST_UDP */
 	__u8 pad;
-	__u32 src_class;	/* enum addr_class; inbound only */
-	__u32 dst_class;	/* enum addr_class; outbound only */
-	__u32 port_class;	/* enum id_class of dport */
+	__u32 src_class;	    /* enum addr_class; inbound only */
+	__u32 dst_class;	    /* enum addr_class; outbound only */
+	__u32 port_class;	    /* enum id_class of dport */
 	__u32 uid_class, gid_class; /* only with POLICY_OWNER_SETS */
 };
 
 enum action { ACTION_PASS, ACTION_REDIRECT };
 
 struct verdict {
-	__u16 port;		/* where to, host order; 0 with ACTION_PASS */
-	__u8 action;		/* enum action */
-	__u8 why;		/* enum why */
+	__u16 port;  /* where to, host order; 0 with ACTION_PASS */
+	__u8 action; /* enum action */
+	__u8 why;    /* enum why */
 };
 
 /* BPF cannot return a struct from a function that is called. */
@@ -154,7 +154,8 @@ ST_INLINE struct verdict redirect(__u16 port, enum why why)
 /* UDP is only ever redirected as DNS: for the rest no list need be asked. */
 ST_INLINE int flow_matters(const struct policy *p, const struct flow *f)
 {
-	return f->proto == ST_TCP || (f->proto == ST_UDP && f->dport == 53 && p->flags & POLICY_DNS);
+	return f->proto == ST_TCP ||
+	       (f->proto == ST_UDP && f->dport == 53 && p->flags & POLICY_DNS);
 }
 
 /* Istio writes three rules for each proxy uid, then for each gid, in order:

@@ -9,7 +9,7 @@
 
 #define ST_BPFFS "/sys/fs/bpf"
 #define ST_DIR ST_BPFFS "/socktables"
-#define ST_DIR_NEW ST_BPFFS "/+socktables"	/* while the datapath is being loaded */
+#define ST_DIR_NEW ST_BPFFS "/+socktables" /* while the datapath is being loaded */
 #define ST_PODS ST_DIR "/pods"
 
 /* Mounts bpffs if it is not there. Returns 0, or -errno with e filled. */

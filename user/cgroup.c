@@ -38,7 +38,7 @@ int cgroup_open(const char *path, __u64 *ret_id, struct st_err *e)
 		err_set(e, EINVAL, "cgroup", path, "not a cgroup");
 		err_hint(e, "a cgroup v2 directory is needed: see 'grep cgroup2 /proc/mounts'");
 	} else {
-		*ret_id = st.st_ino;	/* on cgroup2 the inode is the id (kernfs, since 5.5) */
+		*ret_id = st.st_ino; /* on cgroup2 the inode is the id (kernfs, since 5.5) */
 		return fd;
 	}
 	close(fd);

@@ -15,9 +15,9 @@ enum exit_status { EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_NOT_ATTACHED };
 
 struct command {
 	const char *name;
-	const char *args;	/* for the usage line */
-	const char *help;	/* one line */
-	const char *examples;	/* for --help, whole lines */
+	const char *args;     /* for the usage line */
+	const char *help;     /* one line */
+	const char *examples; /* for --help, whole lines */
 	/* argv[0] is the command's name. Returns an exit status; e tells why if it is not 0. */
 	int (*run)(const struct command *self, int argc, char **argv, struct st_err *e);
 	const struct option_table *tables; /* for --help */

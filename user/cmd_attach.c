@@ -77,16 +77,19 @@ static int check_attach(const struct attach_args *a, int n, char **args, struct 
 	if (n)
 		return err_set(e, EINVAL, "argument", args[0], "not expected");
 	if (a->pid && (a->cgroup || a->netns))
-		return err_set(e, EINVAL, "--pid", a->pid, "stands instead of --cgroup and --netns");
+		return err_set(e, EINVAL, "--pid", a->pid,
+			       "stands instead of --cgroup and --netns");
 	if (!a->pid && (!a->cgroup || !a->netns))
-		return err_set(e, EINVAL, "flags", NULL, "--cgroup and --netns, or --pid, are needed");
+		return err_set(e, EINVAL, "flags", NULL,
+			       "--cgroup and --netns, or --pid, are needed");
 	return a->name ? pod_check_name(a->name, e) : 0;
 }
 
 static int attach(const struct attach_args *a, struct config *config, struct st_err *e)
 {
-	struct pod_spec spec = { .name = a->name, .cgroup = a->cgroup, .netns = a->netns,
-				 .config = config };
+	struct pod_spec spec = {
+		.name = a->name, .cgroup = a->cgroup, .netns = a->netns, .config = config
+	};
 	char cgroup[PATH_MAX], netns[64], resolv[64];
 
 	if (a->pid) {
@@ -140,8 +143,8 @@ int cmd_update(const struct command *self, int argc, char **argv, struct st_err 
 		status = EXIT_USAGE;
 	} else if (n >= 0) {
 		spec.name = args[0];
-		status = root_needed(e) ? EXIT_FAILED
-					: cmd_result(pod_update(&spec, e), args[0], e);
+		status =
+			root_needed(e) ? EXIT_FAILED : cmd_result(pod_update(&spec, e), args[0], e);
 	}
 	config_free(&config);
 	return status;

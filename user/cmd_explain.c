@@ -60,8 +60,8 @@ static int parse_target(const char *text, struct flow *f, struct st_err *e)
 	if (n >= sizeof(host))
 		return err_set(e, EINVAL, "destination", text, "neither IPv4 nor IPv6");
 	snprintf(host, sizeof(host), "%.*s", (int)n, start);
-	return PARSE("port", colon + 1, port_parse, &f->dport) ?:
-	       PARSE("address", host, addr_parse, &f->dst);
+	return PARSE("port", colon + 1, port_parse, &f->dport)
+		       ?: PARSE("address", host, addr_parse, &f->dst);
 }
 
 static int parse_flow(struct explain_args *a, int n, char **words, struct st_err *e)
@@ -91,7 +91,8 @@ static int parse_flow(struct explain_args *a, int n, char **words, struct st_err
 	return err;
 }
 
-static int explain_pod(void *ctx, const struct datapath *dp, const struct pod *pod, struct st_err *e)
+static int explain_pod(void *ctx, const struct datapath *dp, const struct pod *pod,
+		       struct st_err *e)
 {
 	struct explain_args *a = ctx;
 

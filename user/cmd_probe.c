@@ -10,10 +10,10 @@
 
 static void add_row(void *ctx, const struct probe_row *row)
 {
-	json_array_append_new(ctx, json_pack("{ss ss ss sb sb ss}", "feature", row->name, "needed_for",
-					     row->what, "since", row->since, "required",
-					     row->required, "available", !row->err, "error",
-					     row->err ? strerror(-row->err) : ""));
+	json_array_append_new(ctx, json_pack("{ss ss ss sb sb ss}", "feature", row->name,
+					     "needed_for", row->what, "since", row->since,
+					     "required", row->required, "available", !row->err,
+					     "error", row->err ? strerror(-row->err) : ""));
 }
 
 static void print_rows(const json_t *rows, const char *release)
@@ -29,8 +29,10 @@ static void print_rows(const json_t *rows, const char *release)
 			    "since", &since, "required", &required, "available", &available,
 			    "error", &error);
 		printf("  %-8s %-26s since %-5s %s%s%s\n",
-		       available ? "yes" : required ? "MISSING" : "no", name, since, what,
-		       available ? "" : ": ", error);
+		       available  ? "yes"
+		       : required ? "MISSING"
+				  : "no",
+		       name, since, what, available ? "" : ": ", error);
 	}
 }
 

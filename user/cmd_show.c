@@ -41,14 +41,13 @@ static json_t *addr_json(const struct addr *a)
 
 static json_t *policy_json(const struct policy *p)
 {
-	return json_pack("{sisisisI sI so so so so so so so so}",
-			 "outbound_port", p->outbound_port, "inbound_port", p->inbound_port,
-			 "dns_port", ST_DNS_PORT, "proxy_uid", (json_int_t)p->uid,
-			 "proxy_gid", (json_int_t)p->gid, "outbound_all", flag(p, POLICY_OUT_ALL),
-			 "inbound_all", flag(p, POLICY_IN_ALL), "dns", flag(p, POLICY_DNS),
-			 "dns_all", flag(p, POLICY_DNS_ALL), "ipv6", flag(p, POLICY_V6),
-			 "loopback_spread", flag(p, POLICY_SPREAD), "source4", addr_json(&p->src4),
-			 "source6", addr_json(&p->src6));
+	return json_pack("{sisisisI sI so so so so so so so so}", "outbound_port", p->outbound_port,
+			 "inbound_port", p->inbound_port, "dns_port", ST_DNS_PORT, "proxy_uid",
+			 (json_int_t)p->uid, "proxy_gid", (json_int_t)p->gid, "outbound_all",
+			 flag(p, POLICY_OUT_ALL), "inbound_all", flag(p, POLICY_IN_ALL), "dns",
+			 flag(p, POLICY_DNS), "dns_all", flag(p, POLICY_DNS_ALL), "ipv6",
+			 flag(p, POLICY_V6), "loopback_spread", flag(p, POLICY_SPREAD), "source4",
+			 addr_json(&p->src4), "source6", addr_json(&p->src6));
 }
 
 static json_t *warnings_json(const struct pod *pod)
@@ -100,7 +99,8 @@ static void print_policy(const json_t *p)
 	       (long long)in);
 	if (dns_on)
 		printf("  DNS        %s -> %lld\n",
-		       dns_all ? "port 53 of any address" : "the pod's nameservers", (long long)dns);
+		       dns_all ? "port 53 of any address" : "the pod's nameservers",
+		       (long long)dns);
 	else
 		printf("  DNS        not captured\n");
 	src = json_string_value(json_object_get(p, "source4"));
@@ -125,9 +125,8 @@ static void print_status(const json_t *pods)
 	json_array_foreach((json_t *)pods, i, o) {
 		json_unpack(o, "{ss ss ss sI sI s{sI sI} sI so so}", "name", &name, "state", &state,
 			    "cgroup", &cgroup, "netns_inode", &ino, "netns_cookie", &cookie,
-			    "links", "attached", &links, "expected", &expected,
-			    "inbound_listeners", &listeners, "policy", &policy, "warnings",
-			    &warnings);
+			    "links", "attached", &links, "expected", &expected, "inbound_listeners",
+			    &listeners, "policy", &policy, "warnings", &warnings);
 		printf("%s%s: %s\n", i ? "\n" : "", name, state);
 		printf("  cgroup     %s\n", cgroup);
 		printf("  netns      inode %lld, cookie %lld\n", (long long)ino, (long long)cookie);

@@ -27,8 +27,8 @@ const char *const map_names[NR_MAPS] = { ST_MAPS(X_NAME) };
 /* The last of what libbpf said, for a failed load; else nobody wants to read it. */
 static char libbpf_says[2048];
 
-__attribute__((format(printf, 2, 0)))
-static int keep_message(enum libbpf_print_level level, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static int keep_message(enum libbpf_print_level level,
+							      const char *format, va_list args)
 {
 	char line[4096];
 	size_t n, have = strlen(libbpf_says);
@@ -183,7 +183,7 @@ static int load_and_pin(struct st_err *e)
 	struct st_all *skel;
 	int err;
 
-	err = bpffs_remove(ST_DIR_NEW, e);	/* of a load that was killed */
+	err = bpffs_remove(ST_DIR_NEW, e); /* of a load that was killed */
 	if (err)
 		return err;
 	skel = load(1, &err);

@@ -9,9 +9,9 @@
 #include "hooks.h"
 
 struct datapath {
-	int map[NR_MAPS];	/* file descriptors, -1 if not there */
+	int map[NR_MAPS]; /* file descriptors, -1 if not there */
 	int prog[NR_HOOKS];
-	int scan;		/* the iterator over listeners */
+	int scan; /* the iterator over listeners */
 };
 
 /* Opens the pinned datapath. Returns 0, -ENOENT if there is none (e untouched), or another -errno

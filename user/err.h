@@ -4,8 +4,8 @@
 #define SOCKTABLES_ERR_H
 
 struct st_err {
-	char text[1024];	/* what 'which': why */
-	char hint[512];		/* what to do about it, or empty */
+	char text[1024]; /* what 'which': why */
+	char hint[512];	 /* what to do about it, or empty */
 };
 
 /* Fills text with WHAT 'WHICH': WHY (WHICH may be NULL: then WHAT: WHY). Returns -code, so that

@@ -102,7 +102,7 @@ void gone_watch_links(struct gone *g, const char *dir)
 
 static int is_there(enum gone_kind kind, __u32 id)
 {
-	int fd = kind == GONE_MAP  ? bpf_map_get_fd_by_id(id)
+	int fd = kind == GONE_MAP    ? bpf_map_get_fd_by_id(id)
 		 : kind == GONE_PROG ? bpf_prog_get_fd_by_id(id)
 				     : bpf_link_get_fd_by_id(id);
 

@@ -8,15 +8,14 @@
 #include "cmd.h"
 
 static const struct command commands[] = {
-	{ "attach", "--cgroup DIR --netns FILE [--name NAME] [policy]",
-	  "capture a pod's traffic",
+	{ "attach", "--cgroup DIR --netns FILE [--name NAME] [policy]", "capture a pod's traffic",
 	  "  socktables attach --cgroup /sys/fs/cgroup/kubepods/pod1 --netns /run/netns/pod1\n"
 	  "  socktables attach --pid 4711 --name web -o 15020,3306 --ipv6=on\n",
 	  cmd_attach, attach_tables, 2 },
 	{ "update", "NAME [policy]", "give an attached pod a new policy",
 	  "  socktables update web -o 15020,3306\n", cmd_update, update_tables, 1 },
-	{ "detach", "NAME | --all", "stop capturing, from any state",
-	  "  socktables detach web\n", cmd_detach, detach_tables, 1 },
+	{ "detach", "NAME | --all", "stop capturing, from any state", "  socktables detach web\n",
+	  cmd_detach, detach_tables, 1 },
 	{ "status", "[NAME]", "what is attached, and whether it works",
 	  "  socktables status\n  socktables status web --json\n", cmd_status, noun_tables, 1 },
 	{ "stats", "[NAME]", "counters by reason", "  socktables stats web\n", cmd_stats,
@@ -61,7 +60,7 @@ int main(int argc, char **argv)
 	struct st_err e = {};
 	int status;
 
-	signal(SIGPIPE, SIG_IGN);	/* a reader that went away must not undo half an attach */
+	signal(SIGPIPE, SIG_IGN); /* a reader that went away must not undo half an attach */
 	if (argc < 2) {
 		print_help(stderr);
 		return EXIT_USAGE;
@@ -72,7 +71,8 @@ int main(int argc, char **argv)
 	}
 	c = find(argv[1]);
 	if (!c) {
-		fprintf(stderr, "socktables: command '%s': unknown\nhint: try 'socktables --help'\n",
+		fprintf(stderr,
+			"socktables: command '%s': unknown\nhint: try 'socktables --help'\n",
 			argv[1]);
 		return EXIT_USAGE;
 	}
@@ -82,7 +82,8 @@ int main(int argc, char **argv)
 	if (status != EXIT_DONE && e.hint[0])
 		fprintf(stderr, "hint: %s\n", e.hint);
 	if (fflush(stdout) || ferror(stdout)) {
-		fprintf(stderr, "socktables: %s: writing to stdout: %s\n", c->name, strerror(errno));
+		fprintf(stderr, "socktables: %s: writing to stdout: %s\n", c->name,
+			strerror(errno));
 		return status ? status : EXIT_FAILED;
 	}
 	return status;

@@ -60,8 +60,8 @@ static void addr_from(const struct nlattr *attr, int family, struct addr *a)
 struct facts {
 	struct pod_facts *pod;
 	size_t room;
-	int nr_v4, nr_v6;		/* addresses that count for Istio's detection */
-	struct addr first4, first6;	/* the first global address of each family */
+	int nr_v4, nr_v6;	    /* addresses that count for Istio's detection */
+	struct addr first4, first6; /* the first global address of each family */
 };
 
 static int add_local(struct facts *f, const struct addr *a, __u8 len)
@@ -141,7 +141,7 @@ static int dump(int type, int family, mnl_cb_t cb, void *ctx)
 	nlh->nlmsg_type = type;
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	rt = mnl_nlmsg_put_extra_header(nlh, sizeof(*rt));
-	rt->rtm_family = family;	/* the first byte of struct ifaddrmsg, too */
+	rt->rtm_family = family; /* the first byte of struct ifaddrmsg, too */
 	return talk(nlh, cb, ctx);
 }
 
@@ -150,7 +150,8 @@ static int dump(int type, int family, mnl_cb_t cb, void *ctx)
  */
 static void ask_source(int family, const struct addr *fallback, struct addr *ret)
 {
-	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(9),
+	struct sockaddr_in sin = { .sin_family = AF_INET,
+				   .sin_port = htons(9),
 				   .sin_addr.s_addr = htonl(0xc0000201) };
 	struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6, .sin6_port = htons(9) };
 	struct sockaddr *sa = family == AF_INET ? (void *)&sin : (void *)&sin6;

@@ -37,7 +37,7 @@ int netns_run(const struct netns *ns, int (*fn)(void *ctx, struct st_err *e), vo
 	}
 	err = fn(ctx, e);
 	if (setns(self, CLONE_NEWNET))
-		abort();	/* nothing may run in a namespace that it does not know of */
+		abort(); /* nothing may run in a namespace that it does not know of */
 	close(self);
 	return err;
 }
@@ -68,12 +68,14 @@ static int check(struct netns *ns, const char *path, struct st_err *e)
 	int err;
 
 	if (ioctl(ns->fd, NS_GET_NSTYPE) != CLONE_NEWNET) {
-		err_hint(e, "a pod's is /proc/PID/ns/net of any of its processes, or in /run/netns");
+		err_hint(e,
+			 "a pod's is /proc/PID/ns/net of any of its processes, or in /run/netns");
 		return err_set(e, EINVAL, "netns", path, "not a network namespace");
 	}
 	err = netns_run(ns, read_cookie, ns, e);
 	if (!err && ns->cookie == COOKIE_OF_INIT_NET) {
-		err_hint(e, "a pod with hostNetwork cannot be told from the node and is not captured");
+		err_hint(e,
+			 "a pod with hostNetwork cannot be told from the node and is not captured");
 		return err_set(e, EINVAL, "netns", path, "is the host's own network namespace");
 	}
 	return err;

@@ -10,8 +10,8 @@
 
 struct netns {
 	int fd;
-	__u64 cookie;		/* SO_NETNS_COOKIE, Linux 5.14 */
-	__u64 dev, ino;		/* of the namespace file */
+	__u64 cookie;	/* SO_NETNS_COOKIE, Linux 5.14 */
+	__u64 dev, ino; /* of the namespace file */
 };
 
 /* Opens the namespace that the file at path is. Refuses what is no network namespace, and the host's

@@ -38,7 +38,7 @@ struct attaching {
 	int cgroup;
 	struct ruleset rules;
 	char name[ST_NAME_MAX];
-	char dir[PATH_MAX];	/* of its links */
+	char dir[PATH_MAX]; /* of its links */
 };
 
 static int name_of(const struct pod_spec *spec, char name[ST_NAME_MAX], struct st_err *e)
@@ -69,7 +69,8 @@ static int add_resolvers(const struct config *c, const char *resolv_conf, struct
 		return 0;
 	if (!path) {
 		err_hint(e, "give --dns-servers, --resolv-conf or --capture-all-dns");
-		return err_set(e, EINVAL, "nameservers", NULL, "the pod's resolv.conf is not known");
+		return err_set(e, EINVAL, "nameservers", NULL,
+			       "the pod's resolv.conf is not known");
 	}
 	f = fopen(path, "re");
 	if (!f)
@@ -399,7 +400,8 @@ int pod_update(const struct pod_spec *spec, struct st_err *e)
 		if (!err && !(old.flags & POLICY_ACTIVE))
 			err = err_set(e, EIO, "pod", spec->name, "attach did not complete");
 		if (!err && netns_find(old.netns_dev, old.netns_ino, &ns, e))
-			err = err_set(e, ESTALE, "pod", spec->name, "its network namespace is gone");
+			err = err_set(e, ESTALE, "pod", spec->name,
+				      "its network namespace is gone");
 		else if (!err) {
 			err = make_rules(spec, &ns, &rs, e);
 			err = err ?: replace(&dp, &ns, &old, &rs, e);
@@ -431,7 +433,7 @@ int pod_detach(const char *name, struct st_err *e)
 	if (!err && !maps_find_policy(&dp, name, &cookie, &p))
 		err = detach_one(&dp, name, cookie, &p, e);
 	else if (!access(dir, F_OK))
-		err = detach_one(&dp, name, 0, NULL, e);	/* links without a policy */
+		err = detach_one(&dp, name, 0, NULL, e); /* links without a policy */
 	else
 		err = -ENOENT;
 	if (!err && dp.scan >= 0)

@@ -17,26 +17,26 @@
 #include "err.h"
 
 struct pod_spec {
-	const char *name;	/* NULL: the cgroup's last component */
-	const char *cgroup;	/* a cgroup v2 directory */
-	const char *netns;	/* a network namespace's file */
+	const char *name;	 /* NULL: the cgroup's last component */
+	const char *cgroup;	 /* a cgroup v2 directory */
+	const char *netns;	 /* a network namespace's file */
 	const char *resolv_conf; /* the pod's, for a policy that needs it; NULL: not known */
-	struct config *config;	/* groups may become resolved */
+	struct config *config;	 /* groups may become resolved */
 };
 
 enum pod_state {
 	POD_ATTACHED,
-	POD_INCOMPLETE,		/* attach or detach was killed */
-	POD_STALE,		/* its cgroup or its namespace is gone */
+	POD_INCOMPLETE, /* attach or detach was killed */
+	POD_STALE,	/* its cgroup or its namespace is gone */
 };
 
 struct pod {
-	__u64 cookie;		/* netns cookie */
+	__u64 cookie; /* netns cookie */
 	struct policy policy;
 	enum pod_state state;
-	int nr_links;		/* of pins, and how many there should be */
+	int nr_links; /* of pins, and how many there should be */
 	int nr_listeners;
-	char why[128];		/* what is wrong, if state is not POD_ATTACHED */
+	char why[128]; /* what is wrong, if state is not POD_ATTACHED */
 };
 
 #define NR_LINKS (NR_HOOKS + 1)
@@ -59,8 +59,9 @@ int pod_detach(const char *name, struct st_err *e);
 int pod_detach_all(struct st_err *e);
 
 /* Calls each() for every pod, or for the named one: then -ENOENT if there is none. */
-int pod_read(const char *name, int (*each)(void *ctx, const struct datapath *dp,
-					   const struct pod *pod, struct st_err *e),
+int pod_read(const char *name,
+	     int (*each)(void *ctx, const struct datapath *dp, const struct pod *pod,
+			 struct st_err *e),
 	     void *ctx, struct st_err *e);
 
 /* The sum over all CPUs. -ENOENT (e untouched): never counted. */

@@ -78,8 +78,9 @@ static void examine(const struct datapath *dp, struct pod *pod)
 	pod->nr_listeners = maps_count_listeners(dp, pod->cookie);
 }
 
-int pod_read(const char *name, int (*each)(void *ctx, const struct datapath *dp,
-					   const struct pod *pod, struct st_err *e),
+int pod_read(const char *name,
+	     int (*each)(void *ctx, const struct datapath *dp, const struct pod *pod,
+			 struct st_err *e),
 	     void *ctx, struct st_err *e)
 {
 	__u64 key, *prev = NULL, at;

@@ -128,8 +128,8 @@ int probe(void (*each)(void *ctx, const struct probe_row *row), void *ctx)
 	tell(&p, "netns cookie in getsockopt", "pods are told apart", "5.15", 1,
 	     try_helper(BPF_PROG_TYPE_CGROUP_SOCKOPT, BPF_CGROUP_GETSOCKOPT,
 			BPF_FUNC_get_netns_cookie));
-	tell(&p, "kernel BTF", "the owner of a socket's file; else that of the task counts", "5.4", 0,
-	     access("/sys/kernel/btf/vmlinux", R_OK) ? -errno : 0);
+	tell(&p, "kernel BTF", "the owner of a socket's file; else that of the task counts", "5.4",
+	     0, access("/sys/kernel/btf/vmlinux", R_OK) ? -errno : 0);
 	return p.ret;
 }
 
@@ -148,7 +148,8 @@ int probe_explain(int code, const char *libbpf_says, struct st_err *e)
 	size_t n;
 
 	if (code == EPERM) {
-		err_hint(e, "needs CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_SYS_ADMIN: are you root?");
+		err_hint(e, "needs CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_SYS_ADMIN: are you "
+			    "root?");
 		return err_sys(e, code, "loading the BPF programs", NULL);
 	}
 	probe(first_missing, &missing);

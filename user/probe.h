@@ -6,11 +6,11 @@
 #include "err.h"
 
 struct probe_row {
-	const char *name;	/* of the hook, map or helper */
-	const char *what;	/* what it is needed for */
-	const char *since;	/* the first kernel that has it */
-	int required;		/* 0: there is a way without, at a price that `what` names */
-	int err;		/* 0: there; else -errno of the attempt */
+	const char *name;  /* of the hook, map or helper */
+	const char *what;  /* what it is needed for */
+	const char *since; /* the first kernel that has it */
+	int required;	   /* 0: there is a way without, at a price that `what` names */
+	int err;	   /* 0: there; else -errno of the attempt */
 };
 
 /* Tries every row in order and calls each() with it. Returns 0, or -ENOTSUP if a required one is

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define V4_BITS 96
-#define NESTING 130	/* prefixes of different length that can cover one address, and one more */
+#define NESTING 130 /* prefixes of different length that can cover one address, and one more */
 
 static const struct prefix v4_all = { .addr = { .w = { 0, 0, ST_V4(0, 0, 255, 255), 0 } },
 				      .len = V4_BITS };
@@ -118,8 +118,9 @@ static void set_policy(struct policy *p, const struct config *c, const struct po
 
 static void add_classes(struct builder *b, const struct config *c, const struct pod_facts *pod)
 {
-	struct prefix v4_loopback = { .addr = { .w = { 0, 0, ST_V4(0, 0, 255, 255),
-						       ST_V4(127, 0, 0, 0) } }, .len = 96 + 8 };
+	struct prefix v4_loopback = {
+		.addr = { .w = { 0, 0, ST_V4(0, 0, 255, 255), ST_V4(127, 0, 0, 0) } }, .len = 96 + 8
+	};
 	struct addr_list servers;
 	size_t i;
 
@@ -244,7 +245,7 @@ static void finish_ids(struct ruleset *rs)
 		else
 			*++to = *from;
 	}
-	rs->nr_ids = to - rs->ids + 1;	/* the tunnel port is always there */
+	rs->nr_ids = to - rs->ids + 1; /* the tunnel port is always there */
 }
 
 int ruleset_make(const struct config *c, const struct pod_facts *pod, struct ruleset *ret,

@@ -14,29 +14,29 @@
 
 struct class_entry {
 	struct prefix prefix;
-	__u32 class;		/* enum addr_class, those of all covering prefixes included */
+	__u32 class; /* enum addr_class, those of all covering prefixes included */
 };
 
 struct id_entry {
-	__u32 kind, value, class;	/* enum id_kind; host order; enum id_class */
+	__u32 kind, value, class; /* enum id_kind; host order; enum id_class */
 };
 
 /* What the loader found out about the pod, or a test made up. Arrays belong to the caller. */
 struct pod_facts {
-	struct prefix *local;		/* local routes of the namespace, both families */
+	struct prefix *local; /* local routes of the namespace, both families */
 	size_t nr_local;
-	struct addr src4, src6;		/* what its own traffic leaves with, all zero: none */
-	struct addr *resolvers;		/* of its resolv.conf */
+	struct addr src4, src6; /* what its own traffic leaves with, all zero: none */
+	struct addr *resolvers; /* of its resolv.conf */
 	size_t nr_resolvers;
-	int ipv6;			/* 1 if Istio's detection would capture IPv6 */
-	int spread;			/* 1 if lo has 127.0.0.0/8 */
+	int ipv6;   /* 1 if Istio's detection would capture IPv6 */
+	int spread; /* 1 if lo has 127.0.0.0/8 */
 };
 
 struct ruleset {
-	struct policy policy;		/* id, cgroup_id, netns_*, name are left 0 */
-	struct class_entry *classes;	/* sorted by length, no prefix twice */
+	struct policy policy;	     /* id, cgroup_id, netns_*, name are left 0 */
+	struct class_entry *classes; /* sorted by length, no prefix twice */
 	size_t nr_classes;
-	struct id_entry *ids;		/* no (kind, value) twice */
+	struct id_entry *ids; /* no (kind, value) twice */
 	size_t nr_ids;
 };
 

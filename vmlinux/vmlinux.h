@@ -48,7 +48,7 @@ typedef struct {
 
 struct sock_common {
 	__be32 skc_rcv_saddr;
-	__u16 skc_num;			/* local port, host order */
+	__u16 skc_num; /* local port, host order */
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
 	possible_net_t skc_net;
