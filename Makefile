@@ -29,8 +29,9 @@ CMD_SRC := main cmd cmd_attach cmd_explain cmd_probe cmd_show
 PURE_SRC := config config_flags err options prefix resolv ruleset values why
 obj = $(patsubst %,$(B)/user/%.o,$(1))
 
-UNIT_TESTS := config_test ruleset_test verdict_test oracle_test kernel_test
-UNIT_SHARED := rows rows_run twin oracle
+UNIT_TESTS := options_test config_test refusals_test resolv_test ruleset_test verdict_test oracle_test \
+	kernel_test
+UNIT_SHARED := flags rows rows_run twin oracle
 T := $(B)/tests
 SKELS := $(B)/st_all.skel.h $(B)/st_in.skel.h $(T)/kernel_test.skel.h
 
@@ -106,6 +107,18 @@ lint:				## formatting, warnings, byte order, shell
 
 format:				## put the C sources in order
 	$(Q)git ls-files '*.c' '*.h' | xargs $(CLANG_FORMAT) -i
+
+$(T)/diff/%.o: tests/diff/%.c
+	$(call msg,CC)
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(T)/diff_sink: $(T)/diff/sink.o $(T)/diff/addr.o
+$(T)/diff_flow: $(patsubst %,$(T)/diff/%.o,flow row owner step addr)
+$(T)/diff_sink $(T)/diff_flow:
+	$(call msg,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@
+
+test-programs: $(patsubst %,$(T)/unit_%,$(UNIT_TESTS)) $(T)/diff_sink $(T)/diff_flow
 
 clean:				## remove what was built
 	$(Q)rm -rf $(B)

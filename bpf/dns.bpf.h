@@ -7,7 +7,8 @@
  * unconnected socket gets a slot on the socket, and its number travels in the source address: the
  * query comes from 127.1.0.n, the agent's reply to that address goes to the pod's address from
  * 127.2.0.n instead. So replies are told apart without looking at a packet, and nothing outlives
- * the socket. IPv6 has no such range: it uses 100::1:n and 100::2:n of the discard-only prefix
+ * the socket. The agent itself is shown the pod's address with a port that stands for the client,
+ * since with iptables such a query comes from a made-up port, too. IPv6 has no such range: it uses 100::1:n and 100::2:n of the discard-only prefix
  * (RFC 6666), which never leave lo since both ends are rewritten.
  */
 #ifndef SOCKTABLES_DNS_BPF_H
@@ -94,6 +95,8 @@ static __always_inline int dns_app_asks(struct bpf_sock_addr *ctx, struct bpf_so
 	__u32 n;
 
 	if (!o || o->kind != ORIGIN_DNS) {
+		if (o && o->source == SOURCE_OURS)
+			first.source = SOURCE_OURS; /* it was connected, and our bind stuck */
 		if (origin_set(sk, &first))
 			return -1;
 	} else if (!addr_equal(&o->dst, &f->dst)) {
@@ -159,38 +162,92 @@ static __always_inline struct addr client_shown_as(struct bpf_sock_addr *ctx,
 	return shown;
 }
 
-/* A datagram from the agent's socket: to a mark, or to a client that it was shown otherwise. */
-static __always_inline int dns_agent_sends(struct bpf_sock_addr *ctx, int in6)
+/* The number of the mark of a client that the agent knows by a made-up port; sets *port to the real
+ * one. 0 if it is none.
+ */
+static __always_inline __u32 shown_client(struct bpf_sock *sk, __be16 *port)
+{
+	__u32 i = bpf_ntohs(*port) - ST_DNS_PORT_SHOWN, n;
+	struct dns_clients *c;
+
+	if (i >= ST_DNS_CLIENTS)
+		return 0;
+	c = bpf_sk_storage_get(&st_dns_clients, sk, 0, 0);
+	if (!c || !c->v[i].mark)
+		return 0;
+	n = c->v[i].mark;
+	*port = c->v[i].port;
+	c->v[i].mark = 0;
+	return n;
+}
+
+/* A datagram from the agent's socket: to a client that it was shown otherwise, or to a mark. */
+static __always_inline int dns_agent_sends(struct bpf_sock_addr *ctx, struct bpf_sock *sk, int in6)
 {
 	struct addr to = ctx_addr(ctx, in6), loopback, shown, from;
 	__u64 netns = bpf_get_netns_cookie(ctx);
 	const struct policy *p = bpf_map_lookup_elem(&st_policy, &netns);
 	__u32 n = mark_number(&to, MARK_QUERY);
+	__be16 port = RD(ctx->user_port);
 
-	if (!p || !(p->flags & POLICY_ACTIVE))
+	if (!p || !(p->flags & POLICY_ACTIVE) || (!n && addr_is_loopback(&to)))
 		return 1;
+	shown = addr_is_v4(&to) ? p->src4 : p->src6;
+	if (!n && addr_equal(&to, &shown))
+		n = shown_client(sk, &port);
 	if (n) {
 		from = mark(&to, MARK_REPLY, n);
 		put_source(ctx, &from, in6);
-		to = addr_is_v4(&to) ? p->src4 : p->src6;
-		if (!addr_is_zero(&to))
-			ctx_put(ctx, &to, in6);
+		if (!addr_is_zero(&shown))
+			ctx_put(ctx, &shown, in6);
+		RD(ctx->user_port) = port;
 		return 1;
 	}
-	if (addr_is_loopback(&to))
-		return 1;
 	loopback = addr_loopback_like(&to);
-	shown = client_shown_as(ctx, &loopback, RD(ctx->user_port));
+	shown = client_shown_as(ctx, &loopback, port);
 	if (addr_equal(&shown, &to))
 		ctx_put(ctx, &loopback, in6);
 	return 1;
 }
 
+/* Shows the agent the pod's address and a made-up port for a marked query. Without memory for that
+ * it sees the mark.
+ */
+static __always_inline void show_marked(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
+					const struct addr *from, __u32 n, int in6)
+{
+	__u64 netns = bpf_get_netns_cookie(ctx);
+	const struct policy *p = bpf_map_lookup_elem(&st_policy, &netns);
+	struct dns_clients *c;
+	struct addr own;
+	__u32 i;
+
+	if (!p)
+		return;
+	own = addr_is_v4(from) ? p->src4 : p->src6;
+	c = bpf_sk_storage_get(&st_dns_clients, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!c || addr_is_zero(&own))
+		return;
+	i = __sync_fetch_and_add(&c->next, 1) % ST_DNS_CLIENTS;
+	if (c->v[i].mark)
+		count(netns, WHY_DNS_SLOT_REUSED, !addr_is_v4(from));
+	c->v[i].port = RD(ctx->user_port);
+	c->v[i].mark = n;
+	ctx_put(ctx, &own, in6);
+	RD(ctx->user_port) = bpf_htons(ST_DNS_PORT_SHOWN + i);
+}
+
 /* A datagram that the agent's socket received. */
-static __always_inline void dns_agent_receives(struct bpf_sock_addr *ctx, int in6)
+static __always_inline void dns_agent_receives(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
+					       int in6)
 {
 	struct addr from = ctx_addr(ctx, in6), loopback = addr_loopback_like(&from), shown;
+	__u32 n = mark_number(&from, MARK_QUERY);
 
+	if (n) {
+		show_marked(ctx, sk, &from, n, in6);
+		return;
+	}
 	if (!addr_equal(&from, &loopback))
 		return;
 	shown = client_shown_as(ctx, &from, RD(ctx->user_port));

@@ -10,10 +10,11 @@
 #include "addr.bpf.h"
 #include "maps.bpf.h"
 
-/* 0 where the load with 1 fails (CONFIG_SECURITY_LOCKDOWN confidentiality before 6.2, no BTF): then
- * the owner is the current task, which differs from iptables for sockets that changed hands.
+/* 0 where the load with 1 fails (lockdown=confidentiality before 6.2, no BTF): then the owner is the
+ * current task, which differs from iptables for sockets that changed hands, and every socket counts
+ * as accepted.
  */
-const volatile __u32 cred_mode __weak = 1;
+const volatile __u32 kernel_reads __weak = 1;
 
 /* Since 6.2: reads through it are plain loads that need no probe read. */
 extern void *bpf_rdonly_cast(void *obj, __u32 btf_id) __ksym __weak;
@@ -21,6 +22,31 @@ extern void *bpf_rdonly_cast(void *obj, __u32 btf_id) __ksym __weak;
 struct owner {
 	__u32 uid, gid;
 };
+
+/* Copying the pointer makes it a number, which probe reads take where BPF_CORE_READ() of ctx->sk is
+ * refused ("pointer arithmetic on sock prohibited").
+ */
+static __always_inline void *as_number(struct bpf_sock *ctx_sk)
+{
+	void *sk = 0;
+
+	bpf_probe_read_kernel(&sk, sizeof(sk), &ctx_sk);
+	return sk;
+}
+
+/* Whether a TCP socket was accepted, or connected by its owner. The kernel keeps no such mark, but
+ * gives an accepted one the interface that the SYN came by as its multicast interface, which is 0
+ * else (mc_index, mcast_oif: tcp_v4_syn_recv_sock() and tcp_v6_syn_recv_sock()).
+ */
+static __always_inline int is_accepted(struct bpf_sock *ctx_sk, int v4)
+{
+	struct inet_sock *sk;
+
+	if (!kernel_reads)
+		return 1;
+	sk = as_number(ctx_sk);
+	return v4 ? BPF_CORE_READ(sk, mc_index) : BPF_CORE_READ(sk, pinet6, mcast_oif);
+}
 
 /* Whom xt_owner compares (net/netfilter/xt_owner.c): fsuid and fsgid in the credentials of the
  * socket's file, i.e. of who called socket() or accept(). Without a file nobody owns it.
@@ -30,10 +56,10 @@ static __always_inline struct owner owner_of(struct bpf_sock *ctx_sk)
 	__u64 id = bpf_get_current_uid_gid();
 	struct owner o = { (__u32)id, id >> 32 };
 	const struct cred *cred;
-	struct sock *sk = 0;
 	struct file *file;
+	struct sock *sk;
 
-	if (!cred_mode)
+	if (!kernel_reads)
 		return o;
 	o.uid = o.gid = -1;
 	if (bpf_rdonly_cast) {
@@ -48,10 +74,7 @@ static __always_inline struct owner owner_of(struct bpf_sock *ctx_sk)
 		}
 		return o;
 	}
-	/* Copying the pointer makes it a number, which probe reads take where BPF_CORE_READ() of
-	 * ctx->sk is refused ("pointer arithmetic on sock prohibited").
-	 */
-	bpf_probe_read_kernel(&sk, sizeof(sk), &ctx_sk);
+	sk = as_number(ctx_sk);
 	file = BPF_CORE_READ(sk, sk_socket, file);
 	if (file) {
 		cred = BPF_CORE_READ(file, f_cred);
@@ -98,9 +121,19 @@ static __always_inline struct addr sock_source(struct bpf_sock *sk, int in6)
 	return addr_is_any(&a) ? (struct addr){} : a;
 }
 
-/* The facts of a connect() or sendmsg(). Before the route lookup the stack makes 0.0.0.0 and :: of
- * a destination into the bound source, or else into loopback; the hook still sees it raw.
- * O, if any, is from an earlier call: then a source that the app did not bind is not its own.
+/* What the stack makes of the destination 0.0.0.0 or :: before the route lookup; the hook still sees
+ * it raw. 0.0.0.0 is the bound source, or else 127.0.0.1 (ip_route_output_key_hash_rcu()); :: is ::1,
+ * or 127.0.0.1 for a socket bound to a v4-mapped address (tcp_v6_connect(), ip6_datagram_connect()).
+ */
+static __always_inline struct addr stands_for(const struct addr *any, const struct addr *src)
+{
+	if (addr_is_v4(any) && !addr_is_zero(src))
+		return *src;
+	return addr_loopback_like(addr_is_v4(src) ? src : any);
+}
+
+/* The facts of a connect() or sendmsg(). O, if any, is from an earlier call: then a source that the
+ * app did not bind is not its own.
  */
 static __always_inline struct flow flow_from(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
 					     const struct origin *o, int in6)
@@ -112,19 +145,31 @@ static __always_inline struct flow flow_from(struct bpf_sock_addr *ctx, struct b
 	if (!o || o->source == SOURCE_APP)
 		f.src = sock_source(sk, in6);
 	if (addr_is_any(&f.dst))
-		f.dst = addr_is_zero(&f.src) ? addr_loopback_like(&f.dst) : f.src;
+		f.dst = stands_for(&f.dst, &f.src);
 	return f;
 }
 
-/* What the lists of the policy say about an outbound flow. */
+/* What the lists of the policy say about an outbound flow. SOURCE is set to the address that an
+ * unbound socket would get there; all zero: the kernel's own choice is right.
+ */
 static __always_inline void flow_classify(const struct policy *p, struct flow *f,
-					  struct bpf_sock *sk)
+					  struct bpf_sock *sk, struct addr *source)
 {
+	const struct class_value *dst = class_of(p, &f->dst);
 	struct owner o = owner_of(sk);
 
 	f->uid = o.uid;
 	f->gid = o.gid;
-	f->dst_class = class_of(p, &f->dst);
+	if (dst)
+		f->dst_class = dst->class;
+	if (!addr_is_zero(&f->src) || addr_is_loopback(&f->dst))
+		*source = (struct addr){};
+	else if (dst && !addr_is_zero(&dst->src))
+		*source = dst->src;
+	else if (f->dst_class & CLASS_LOCAL)
+		*source = f->dst;
+	else
+		*source = addr_is_v4(&f->dst) ? p->src4 : p->src6;
 	f->port_class = id_class_of(p, ID_PORT, f->dport);
 	if (p->flags & POLICY_OWNER_SETS) {
 		f->uid_class = id_class_of(p, ID_UID, f->uid);

@@ -37,6 +37,7 @@ int st_inbound(struct bpf_sk_lookup *ctx)
 {
 	struct flow f = { .proto = RD(ctx->protocol), .dport = RD(ctx->local_port) };
 	int v4 = RD(ctx->family) == AF_INET;
+	const struct class_value *remote;
 	__u64 netns = netns_cookie;
 	const struct policy *p;
 	struct verdict v;
@@ -48,7 +49,9 @@ int st_inbound(struct bpf_sk_lookup *ctx)
 	p = bpf_map_lookup_elem(&st_policy, &netns);
 	if (!p || !(p->flags & POLICY_ACTIVE))
 		return SK_PASS;
-	f.src_class = class_of(p, &f.src);
+	remote = class_of(p, &f.src);
+	if (remote)
+		f.src_class = remote->class;
 	f.port_class = id_class_of(p, ID_PORT, f.dport);
 	v = verdict_inbound(p, &f);
 	count(netns, v.why, !addr_is_v4(&f.dst));

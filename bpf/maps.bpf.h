@@ -22,7 +22,7 @@ struct {
 	__type(value, struct policy);
 } st_policy SEC(".maps") __weak;
 
-/* (policy id, prefix) -> enum addr_class. Written before the policy that names the id goes live,
+/* (policy id, prefix) -> what is there. Written before the policy that names the id goes live,
  * removed after it has gone: a policy is only ever seen whole.
  */
 struct {
@@ -30,7 +30,7 @@ struct {
 	__uint(max_entries, ST_ENTRIES_MAX);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct class_key);
-	__type(value, __u32);
+	__type(value, struct class_value);
 } st_class SEC(".maps") __weak;
 
 /* (policy id, kind, number) -> enum id_class: ports, uids, gids. Written like st_class. */
@@ -70,12 +70,12 @@ static __always_inline void count(__u64 netns, enum why why, int v6)
 		c->n[why][!!v6]++;
 }
 
-static __always_inline __u32 class_of(const struct policy *p, const struct addr *a)
+static __always_inline const struct class_value *class_of(const struct policy *p,
+							  const struct addr *a)
 {
 	struct class_key k = { .prefixlen = 32 + 128, .policy = p->id, .addr = *a };
-	__u32 *class = bpf_map_lookup_elem(&st_class, &k);
 
-	return class ? *class : 0;
+	return bpf_map_lookup_elem(&st_class, &k);
 }
 
 static __always_inline __u32 id_class_of(const struct policy *p, enum id_kind kind, __u32 value)

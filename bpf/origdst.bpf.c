@@ -226,15 +226,27 @@ static __always_inline void answer6(struct bpf_sockopt *ctx, const struct addr *
 	set_result(ctx, 0, sizeof(*sin6));
 }
 
-static __always_inline struct addr own_address(struct bpf_sock *sk)
+/* Where a connection was dialled to that was not redirected: its own end if it was accepted, else the
+ * other.
+ */
+static __always_inline struct addr dialled(struct bpf_sock *sk, __be16 *port)
 {
-	return addr_either(RD(sk->family) == AF_INET, addr_v4(RD(sk->src_ip4)),
-			   ADDR_V6(sk->src_ip6));
+	int v4 = RD(sk->family) == AF_INET;
+	struct addr own = addr_either(v4, addr_v4(RD(sk->src_ip4)), ADDR_V6(sk->src_ip6));
+	struct addr peer = addr_either(v4, addr_v4(RD(sk->dst_ip4)), ADDR_V6(sk->dst_ip6));
+	__be16 own_port = bpf_htons(RD(sk->src_port)), peer_port = RD(sk->dst_port);
+
+	if (is_accepted(sk, addr_is_v4(&own))) {
+		*port = own_port;
+		return own;
+	}
+	*port = peer_port;
+	return peer;
 }
 
 /* As nf_conntrack answers (getorigdst in nf_conntrack_proto.c): by level, ENOENT where the level is
- * not that of the connection, the socket's own address where nothing was redirected. A kernel
- * without conntrack has said ENOPROTOOPT before us.
+ * not that of the connection, what was dialled where nothing was redirected. A kernel without
+ * conntrack has said ENOPROTOOPT before us.
  */
 static __always_inline int original_destination(struct bpf_sockopt *ctx, struct bpf_sock *sk)
 {
@@ -247,8 +259,12 @@ static __always_inline int original_destination(struct bpf_sockopt *ctx, struct 
 
 	if (!p || (!want4 && RD(sk->family) == AF_INET))
 		return 1;
-	a = o ? o->dst : own_address(sk);
-	port = o ? o->port : bpf_htons(RD(sk->src_port));
+	if (o) {
+		a = o->dst;
+		port = o->port;
+	} else {
+		a = dialled(sk, &port);
+	}
 	v6 = !addr_is_v4(&a);
 	if (v6 && !(p->flags & POLICY_V6))
 		return 1;
@@ -256,7 +272,7 @@ static __always_inline int original_destination(struct bpf_sockopt *ctx, struct 
 		set_result(ctx, -ENOENT, 0);
 		return 1;
 	}
-	count(netns, o ? WHY_ORIGDST_REDIRECTED : WHY_ORIGDST_LOCAL, v6);
+	count(netns, o ? WHY_ORIGDST_REDIRECTED : WHY_ORIGDST_DIRECT, v6);
 	if (v6)
 		answer6(ctx, &a, port);
 	else

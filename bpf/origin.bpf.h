@@ -25,6 +25,14 @@ struct {
 	__type(value, struct dns_slots);
 } st_dns_slots SEC(".maps") __weak;
 
+/* the DNS agent's socket -> whom it was shown under another port. Gone with the socket. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct dns_clients);
+} st_dns_clients SEC(".maps") __weak;
+
 /* addresses of the connecting socket -> its origin, from SYN to the accepted socket. Written at
  * TCP_CONNECT_CB, taken at PASSIVE_ESTABLISHED_CB, removed when the connecting socket leaves
  * SYN_SENT for CLOSE, or ESTABLISHED for anything, with nobody having taken it.

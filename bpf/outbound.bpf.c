@@ -16,40 +16,40 @@ static __always_inline const struct policy *policy_of(__u64 netns)
 	return p && p->flags & POLICY_ACTIVE ? p : 0;
 }
 
-/* Source address that the socket would have had without us, which is what everybody is shown: that
- * of the route to the destination. Zero: the kernel's own choice is right.
+/* Redirected connections may use all of 127.0.0.0/8 if the listener that 127.0.0.1 leads to is bound
+ * to the wildcard: else all those of a pod had to share one range of ports. To the inbound listener
+ * only a socket that has chosen its port needs that.
  */
-static __always_inline struct addr natural_source(const struct policy *p, const struct flow *f)
-{
-	if (!addr_is_zero(&f->src) || addr_is_loopback(&f->dst))
-		return (struct addr){};
-	if (f->dst_class & CLASS_LOCAL)
-		return f->dst;
-	return addr_is_v4(&f->dst) ? p->src4 : p->src6;
-}
-
-/* 127.0.0.1, or any of 127.1.0.0 to 127.254.255.255 if the listener that 127.0.0.1 leads to is bound
- * to the wildcard: else all redirected connections of the pod had to share one range of ports.
- */
-static __always_inline struct addr proxy_address(struct bpf_sock_addr *ctx, const struct policy *p,
-						 const struct flow *f, __u16 port)
+static __always_inline int may_spread(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
+				      const struct policy *p, const struct flow *f, __u16 port)
 {
 	struct bpf_sock_tuple t = { .ipv4 = { V4_LOOPBACK, V4_LOOPBACK, 0, bpf_htons(port) } };
-	struct addr a = addr_loopback_like(&f->dst);
 	struct bpf_sock *listener;
-	__u32 r;
+	int wildcard;
 
-	if (f->proto != ST_TCP || port != p->outbound_port || !(p->flags & POLICY_SPREAD) ||
-	    !addr_is_v4(&f->dst))
-		return a;
+	if (!(p->flags & POLICY_SPREAD) || f->proto != ST_TCP || !addr_is_v4(&f->dst) ||
+	    (port != p->outbound_port && !RD(sk->src_port)))
+		return 0;
 	listener = bpf_sk_lookup_tcp(ctx, &t, sizeof(t.ipv4), BPF_F_CURRENT_NETNS, 0);
 	if (!listener)
-		return a;
-	if (!listener->src_ip4) {
+		return 0;
+	wildcard = !listener->src_ip4;
+	bpf_sk_release(listener);
+	return wildcard;
+}
+
+/* Loopback of the flow's family; one of 127.1.0.0 to 127.254.255.255 if it may. */
+static __always_inline struct addr proxy_address(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
+						 const struct policy *p, const struct flow *f,
+						 __u16 port)
+{
+	struct addr a = addr_loopback_like(&f->dst);
+	__u32 r;
+
+	if (may_spread(ctx, sk, p, f, port)) {
 		r = bpf_get_prandom_u32();
 		a.w[3] = ST_BE32(127u << 24 | (1 + (r >> 16 & 0xff) % 254) << 16 | (r & 0xffff));
 	}
-	bpf_sk_release(listener);
 	return a;
 }
 
@@ -87,12 +87,12 @@ static __always_inline void keep_source(struct bpf_sock_addr *ctx, struct bpf_so
 
 static __always_inline int connect_redirect(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
 					    const struct policy *p, const struct flow *f,
-					    __u16 port, int in6)
+					    const struct addr *source, __u16 port, int in6)
 {
 	struct origin o = { .dst = f->dst, .port = RD(ctx->user_port), .kind = ORIGIN_APP };
-	struct addr to = proxy_address(ctx, p, f, port);
+	struct addr to = proxy_address(ctx, sk, p, f, port);
 
-	o.src = natural_source(p, f);
+	o.src = *source;
 	keep_source(ctx, sk, f, &o, in6);
 	if (origin_set(sk, &o))
 		return 0;
@@ -119,6 +119,7 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, int in6)
 	__u64 netns = bpf_get_netns_cookie(ctx);
 	const struct policy *p = policy_of(netns);
 	struct bpf_sock *sk = ctx->sk;
+	struct addr source = {};
 	struct origin *o;
 	struct verdict v;
 	struct flow f;
@@ -128,14 +129,14 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, int in6)
 	o = origin_of(sk);
 	f = flow_from(ctx, sk, o, in6);
 	if (flow_matters(p, &f))
-		flow_classify(p, &f, sk);
+		flow_classify(p, &f, sk, &source);
 	v = verdict_outbound(p, &f);
 	count(netns, v.why, !addr_is_v4(&f.dst));
 	if (v.action == ACTION_PASS) {
 		connect_pass(ctx, sk, o, in6);
 		return 1;
 	}
-	if (connect_redirect(ctx, sk, p, &f, v.port, in6))
+	if (connect_redirect(ctx, sk, p, &f, &source, v.port, in6))
 		return 1;
 	count(netns, WHY_REFUSED_NO_MEMORY, !addr_is_v4(&f.dst));
 	return 0;
@@ -145,15 +146,16 @@ static __always_inline int on_sendmsg(struct bpf_sock_addr *ctx, int in6)
 {
 	struct bpf_sock *sk = ctx->sk;
 	const struct policy *p;
+	struct addr source = {};
 	struct verdict v;
 	struct flow f;
 	__u64 netns;
-	int err;
+	int err = 0;
 
 	if (!sk)
 		return 1;
 	if (RD(sk->src_port) == ST_DNS_PORT)
-		return dns_agent_sends(ctx, in6);
+		return dns_agent_sends(ctx, sk, in6);
 	if (bpf_ntohs(RD(ctx->user_port)) != 53)
 		return 1;
 	netns = bpf_get_netns_cookie(ctx);
@@ -161,17 +163,13 @@ static __always_inline int on_sendmsg(struct bpf_sock_addr *ctx, int in6)
 	if (!p)
 		return 1;
 	f = flow_from(ctx, sk, 0, in6);
-	flow_classify(p, &f, sk);
+	flow_classify(p, &f, sk, &source);
 	v = verdict_outbound(p, &f);
 	count(netns, v.why, !addr_is_v4(&f.dst));
 	if (v.action == ACTION_PASS)
 		return 1;
-	err = 0;
-	if (RD(sk->state) != BPF_TCP_ESTABLISHED) {
-		struct addr src = natural_source(p, &f);
-
-		err = dns_app_asks(ctx, sk, p, &f, &src, netns, in6);
-	}
+	if (RD(sk->state) != BPF_TCP_ESTABLISHED)
+		err = dns_app_asks(ctx, sk, p, &f, &source, netns, in6);
 	if (err) {
 		count(netns, WHY_REFUSED_NO_MEMORY, !addr_is_v4(&f.dst));
 		return 0;

@@ -13,7 +13,7 @@ static __always_inline int on_recvmsg(struct bpf_sock_addr *ctx, int in6)
 	if (!sk)
 		return 1;
 	if (RD(sk->src_port) == ST_DNS_PORT)
-		dns_agent_receives(ctx, in6);
+		dns_agent_receives(ctx, sk, in6);
 	else if (RD(ctx->user_port) == bpf_htons(ST_DNS_PORT))
 		dns_app_receives(ctx, sk, in6);
 	return 1;
@@ -52,7 +52,7 @@ static __always_inline int on_getsockname(struct bpf_sock_addr *ctx, int in6)
 	struct origin *o = sk ? origin_of(sk) : 0;
 	struct addr any = {};
 
-	if (!o || o->kind != ORIGIN_APP)
+	if (!o || o->kind == ORIGIN_PROXY)
 		return 1;
 	if (o->source == SOURCE_OURS && RD(sk->state) != BPF_TCP_ESTABLISHED)
 		ctx_put(ctx, &any, in6); /* disconnected: our bind is all that is left */

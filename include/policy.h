@@ -12,10 +12,12 @@
 #define ST_TCP 6  /* IPPROTO_TCP and IPPROTO_UDP: <linux/in.h> and */
 #define ST_UDP 17 /* <netinet/in.h> quarrel, so neither is included */
 
-#define ST_DNS_PORT 15053 /* not configurable in Istio either */
-#define ST_NAME_MAX 128	  /* bytes of a pod's name, the final NUL included */
-#define ST_LISTENERS 64	  /* slots for a pod's 15006 listeners: more than a proxy has workers */
-#define ST_DNS_SLOTS 16	  /* further resolvers that one unconnected UDP socket has asked */
+#define ST_DNS_PORT 15053  /* not configurable in Istio either */
+#define ST_NAME_MAX 128	   /* bytes of a pod's name, the final NUL included */
+#define ST_LISTENERS 64	   /* slots for a pod's 15006 listeners: more than a proxy has workers */
+#define ST_DNS_SLOTS 16	   /* further resolvers that one unconnected UDP socket has asked */
+#define ST_DNS_CLIENTS 256 /* of such queries at once, for one socket of the DNS agent */
+#define ST_DNS_PORT_SHOWN 61440 /* and the ports they are shown with: above ephemeral ones */
 #define ST_PODS_MAX 65536
 #define ST_HANDSHAKES_MAX 1048576 /* handshakes under way at once on the node */
 #define ST_ENTRIES_MAX 16777216	  /* ports, owners, CIDRs of all pods together */
@@ -71,6 +73,13 @@ struct class_key {
 	__u32 policy;
 	struct addr addr;
 };
+
+struct class_value {
+	__u32 class; /* enum addr_class */
+	__u32 pad;
+	struct addr
+		src; /* what the kernel takes as source to there; all zero: policy.src4, src6, */
+};		     /* or with CLASS_LOCAL the destination itself */
 
 /* What a port, uid or gid is, for one policy: st_ids. */
 enum id_kind { ID_PORT = 1, ID_UID, ID_GID };
@@ -137,8 +146,21 @@ struct dns_slots {
 	__u32 pad;
 };
 
+/* On the DNS agent's socket: the clients of queries that came with a mark. The agent is shown port
+ * ST_DNS_PORT_SHOWN + index at the pod's address instead, as iptables makes up a port for them.
+ */
+struct dns_clients {
+	struct {
+		__be16 port; /* of the client */
+		__u16 mark;  /* the number in the query's mark; 0: free, or answered */
+	} v[ST_DNS_CLIENTS];
+	__u32 next;
+	__u32 pad;
+};
+
 _Static_assert(sizeof(struct policy) == 208, "struct policy");
 _Static_assert(sizeof(struct class_key) == 24, "struct class_key");
+_Static_assert(sizeof(struct class_value) == 24, "struct class_value");
 _Static_assert(sizeof(struct id_key) == 12, "struct id_key");
 _Static_assert(sizeof(struct origin) == 40, "struct origin");
 _Static_assert(sizeof(struct handshake_key) == 48, "struct handshake_key");

@@ -11,46 +11,46 @@
 /* Every outcome that is counted: enumerator, name for stats and tests, what explain says.
  * The order is the order of the counters, and so part of the layout.
  */
-#define ST_REASONS(X)                                                                            \
-	X(OUT_FAMILY_OFF, "out-family-off", "IPv6 is not captured in this pod")                  \
-	X(OUT_PORT_EXCLUDED, "out-port-excluded", "the outbound port is excluded")               \
-	X(OUT_PASSTHROUGH, "out-passthrough",                                                    \
-	  "over lo from 127.0.0.6 or ::6, which the proxy uses to call the app")                 \
-	X(OUT_PROXY_TO_SELF, "out-proxy-to-self",                                                \
-	  "the proxy calls its own pod: to its inbound listener")                                \
-	X(OUT_LOCAL_APP, "out-local-app", "from the app to an address of its own pod")           \
-	X(OUT_PROXY, "out-proxy", "the proxy's own traffic")                                     \
-	X(OUT_GROUP_EXCLUDED, "out-group-excluded", "the owner's group is not captured")         \
-	X(OUT_DNS, "out-dns", "DNS: to the proxy's DNS agent")                                   \
-	X(OUT_LOOPBACK, "out-loopback", "to the loopback address")                               \
-	X(OUT_CIDR_EXCLUDED, "out-cidr-excluded", "the destination is in an excluded CIDR")      \
-	X(OUT_PORT_INCLUDED, "out-port-included", "the outbound port is included: to the proxy") \
-	X(OUT_CAPTURED, "out-captured", "the destination is captured: to the proxy")             \
-	X(OUT_NOT_INCLUDED, "out-not-included", "no rule captures the destination")              \
-	X(OUT_NOT_TCP, "out-not-tcp", "neither TCP nor DNS")                                     \
-	X(OUT_SOURCE_LOOPBACK, "out-source-loopback",                                            \
-	  "bound to a loopback address, which cannot reach that destination")                    \
-	X(IN_FAMILY_OFF, "in-family-off", "IPv6 is not captured in this pod")                    \
-	X(IN_NOT_TCP, "in-not-tcp", "inbound traffic other than TCP is never captured")          \
-	X(IN_LOCAL, "in-local", "from inside the pod")                                           \
-	X(IN_TUNNEL, "in-tunnel", "the mesh's tunnel port is left alone")                        \
-	X(IN_PORT_EXCLUDED, "in-port-excluded", "the inbound port is excluded")                  \
-	X(IN_CAPTURED, "in-captured", "to the proxy's inbound listener")                         \
-	X(IN_NOT_INCLUDED, "in-not-included", "the inbound port is not captured")                \
-	X(IN_NO_LISTENER, "in-no-listener", "refused: the proxy has no inbound listener")        \
-	X(ORIGDST_REDIRECTED, "origdst-redirected",                                              \
-	  "original destination of a redirected connection asked and told")                      \
-	X(ORIGDST_LOCAL, "origdst-local",                                                        \
-	  "original destination of another connection asked: its own address told")              \
-	X(DNS_REPLY, "dns-reply", "DNS reply shown as from the resolver that was asked")         \
-	X(DNS_SLOT_REUSED, "dns-slot-reused",                                                    \
-	  "a socket asked more resolvers than it has slots: the oldest forgotten")               \
-	X(HANDSHAKE_LOST, "handshake-lost",                                                      \
-	  "the original destination could not be handed to the proxy")                           \
-	X(REFUSED_NO_MEMORY, "refused-no-memory",                                                \
-	  "refused: no memory to remember the original destination")                             \
-	X(LISTENER_ADDED, "listener-added", "inbound listener of the proxy registered")          \
-	X(LISTENER_NO_SLOT, "listener-no-slot",                                                  \
+#define ST_REASONS(X)                                                                              \
+	X(OUT_FAMILY_OFF, "out-family-off", "IPv6 is not captured in this pod")                    \
+	X(OUT_PORT_EXCLUDED, "out-port-excluded", "the outbound port is excluded")                 \
+	X(OUT_PASSTHROUGH, "out-passthrough",                                                      \
+	  "over lo from 127.0.0.6 or ::6, which the proxy uses to call the app")                   \
+	X(OUT_PROXY_TO_SELF, "out-proxy-to-self",                                                  \
+	  "the proxy calls its own pod: to its inbound listener")                                  \
+	X(OUT_LOCAL_APP, "out-local-app", "from the app to an address of its own pod")             \
+	X(OUT_PROXY, "out-proxy", "the proxy's own traffic")                                       \
+	X(OUT_GROUP_EXCLUDED, "out-group-excluded", "the owner's group is not captured")           \
+	X(OUT_DNS, "out-dns", "DNS: to the proxy's DNS agent")                                     \
+	X(OUT_LOOPBACK, "out-loopback", "to the loopback address")                                 \
+	X(OUT_CIDR_EXCLUDED, "out-cidr-excluded", "the destination is in an excluded CIDR")        \
+	X(OUT_PORT_INCLUDED, "out-port-included", "the outbound port is included: to the proxy")   \
+	X(OUT_CAPTURED, "out-captured", "the destination is captured: to the proxy")               \
+	X(OUT_NOT_INCLUDED, "out-not-included", "no rule captures the destination")                \
+	X(OUT_NOT_TCP, "out-not-tcp", "neither TCP nor DNS")                                       \
+	X(OUT_SOURCE_LOOPBACK, "out-source-loopback",                                              \
+	  "bound to a loopback address, which cannot reach that destination")                      \
+	X(IN_FAMILY_OFF, "in-family-off", "IPv6 is not captured in this pod")                      \
+	X(IN_NOT_TCP, "in-not-tcp", "inbound traffic other than TCP is never captured")            \
+	X(IN_LOCAL, "in-local", "from inside the pod")                                             \
+	X(IN_TUNNEL, "in-tunnel", "the mesh's tunnel port is left alone")                          \
+	X(IN_PORT_EXCLUDED, "in-port-excluded", "the inbound port is excluded")                    \
+	X(IN_CAPTURED, "in-captured", "to the proxy's inbound listener")                           \
+	X(IN_NOT_INCLUDED, "in-not-included", "the inbound port is not captured")                  \
+	X(IN_NO_LISTENER, "in-no-listener", "refused: the proxy has no inbound listener")          \
+	X(ORIGDST_REDIRECTED, "origdst-redirected",                                                \
+	  "original destination of a redirected connection asked and told")                        \
+	X(ORIGDST_DIRECT, "origdst-direct",                                                        \
+	  "original destination of another connection asked: what was dialled is told")            \
+	X(DNS_REPLY, "dns-reply", "DNS reply shown as from the resolver that was asked")           \
+	X(DNS_SLOT_REUSED, "dns-slot-reused",                                                      \
+	  "more resolvers on a socket, or queries at the agent, than slots: the oldest forgotten") \
+	X(HANDSHAKE_LOST, "handshake-lost",                                                        \
+	  "the original destination could not be handed to the proxy")                             \
+	X(REFUSED_NO_MEMORY, "refused-no-memory",                                                  \
+	  "refused: no memory to remember the original destination")                               \
+	X(LISTENER_ADDED, "listener-added", "inbound listener of the proxy registered")            \
+	X(LISTENER_NO_SLOT, "listener-no-slot",                                                    \
 	  "inbound listener not registered: all slots are taken")
 
 #define ST_WHY(id, name, text) WHY_##id,
@@ -141,6 +141,15 @@ ST_INLINE int addr_is_passthrough(const struct addr *a)
 	       words_equal(a, 0, 0, 0, ST_V4(0, 0, 0, 6));
 }
 
+/* Whether packets would carry that source. A socket that is not bound gets the destination itself for
+ * a local IPv6 address (RFC 6724, rule 1); for 127.0.0.6 it gets 127.0.0.1.
+ */
+ST_INLINE int from_passthrough(const struct flow *f)
+{
+	return addr_is_passthrough(&f->src) ||
+	       (addr_is_zero(&f->src) && !addr_is_v4(&f->dst) && addr_is_passthrough(&f->dst));
+}
+
 ST_INLINE struct verdict pass(enum why why)
 {
 	return (struct verdict){ .action = ACTION_PASS, .why = why };
@@ -207,7 +216,7 @@ ST_INLINE struct verdict outbound_rules(const struct policy *p, const struct flo
 		return pass(WHY_OUT_FAMILY_OFF);
 	if (f->port_class & PORT_OUT_EXCLUDED)
 		return pass(WHY_OUT_PORT_EXCLUDED);
-	if (f->dst_class & CLASS_LOCAL && addr_is_passthrough(&f->src) &&
+	if (f->dst_class & CLASS_LOCAL && from_passthrough(f) &&
 	    !(f->proto == ST_UDP && dns && p->flags & POLICY_DNS_BEFORE_LO))
 		return pass(WHY_OUT_PASSTHROUGH);
 	why = proxy_rules(p, f);

@@ -12,20 +12,20 @@
 #include "prefix.h"
 
 struct port_list {
-	__u16 *v;	/* host order, as given: unsorted, perhaps twice */
+	__u16 *v; /* host order, as given: unsorted, perhaps twice */
 	size_t nr;
-	int all;	/* '*'; then the list is empty */
+	int all; /* '*'; then the list is empty */
 };
 
 struct id_list {
-	__u32 *v;	/* uids or gids as the pod sees them, in order; the first is special */
+	__u32 *v; /* uids or gids as the pod sees them, in order; the first is special */
 	size_t nr;
 };
 
 struct prefix_list {
 	struct prefix *v;
 	size_t nr;
-	int all;	/* '*'; then the list is empty */
+	int all; /* '*'; then the list is empty */
 };
 
 struct addr_list {
@@ -34,37 +34,37 @@ struct addr_list {
 };
 
 struct owner_group {
-	char name[64];	/* until config_resolve_groups(); empty: gid is valid */
+	char name[64]; /* until config_resolve_groups(); empty: gid is valid */
 	__u32 gid;
 };
 
 struct group_list {
 	struct owner_group *v;
 	size_t nr;
-	int all;	/* '*'; then the list is empty */
+	int all; /* '*'; then the list is empty */
 };
 
 enum ipv6_mode { IPV6_AUTO, IPV6_ON, IPV6_OFF };
 
 struct config {
-	__u64 given;			/* bit n: row n of config_options was set: config_given() */
-	__u16 outbound_port, inbound_port, tunnel_port;	/* host order */
-	struct id_list uids;		/* never empty */
-	struct id_list gids;		/* empty: the uids are the gids too, as in Istio */
-	struct port_list in_include;	/* -b */
-	struct port_list in_exclude;	/* -d, of no effect unless in_include.all */
-	struct port_list out_include;	/* -q */
-	struct port_list out_exclude;	/* -o */
-	struct prefix_list include;	/* -i */
-	struct prefix_list exclude;	/* -x */
-	int loopback_included;		/* -i has an element whose address is a loopback one */
-	struct prefix loopback;		/* --ipv4-loopback-cidr */
-	struct group_list groups;	/* --outbound-owner-groups */
+	__u64 given; /* bit n: row n of config_options was set: config_given() */
+	__u16 outbound_port, inbound_port, tunnel_port; /* host order */
+	struct id_list uids;				/* never empty */
+	struct id_list gids;		  /* empty: the uids are the gids too, as in Istio */
+	struct port_list in_include;	  /* -b */
+	struct port_list in_exclude;	  /* -d, of no effect unless in_include.all */
+	struct port_list out_include;	  /* -q */
+	struct port_list out_exclude;	  /* -o */
+	struct prefix_list include;	  /* -i */
+	struct prefix_list exclude;	  /* -x */
+	int loopback_included;		  /* -i has an element whose address is a loopback one */
+	struct prefix loopback;		  /* --ipv4-loopback-cidr */
+	struct group_list groups;	  /* --outbound-owner-groups */
 	struct group_list groups_exclude; /* of no effect unless groups.all */
 	int redirect_dns, capture_all_dns, drop_invalid, dual_stack;
 	enum ipv6_mode ipv6;
-	struct addr_list dns_servers;	/* instead of a resolv.conf, if given */
-	char *resolv_conf;		/* a path to read instead of the pod's; NULL: the pod's */
+	struct addr_list dns_servers;	 /* instead of a resolv.conf, if given */
+	char *resolv_conf;		 /* a path to read instead of the pod's; NULL: the pod's */
 	__u32 tproxy_mark, tproxy_table; /* -t, -r: of no effect without TPROXY */
 	/* 1: the rules are those of Istio 1.11, 0: those of Istio since 1.25. Two things differ:
 	 * in the old rules the tunnel port is not exempt when the proxy calls its own pod, and DNS

@@ -7,7 +7,7 @@
 
 #include "values.h"
 
-#define GROUPS_MAX 64	/* Istio's: it puts all included groups into one iptables rule */
+#define GROUPS_MAX 64 /* Istio's: it puts all included groups into one iptables rule */
 #define STRING(x) STRING_OF(x)
 #define STRING_OF(x) #x
 
@@ -165,8 +165,7 @@ static int set_cidrs(struct prefix_list *list, const struct option_row *row, con
 	return err;
 }
 
-static int set_include(void *ctx, const struct option_row *row, const char *value,
-		       struct st_err *e)
+static int set_include(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
 {
 	struct config *c = ctx;
 	int all, err = set_cidrs(&c->include, row, value, &all, &c->loopback_included, e);
@@ -177,8 +176,7 @@ static int set_include(void *ctx, const struct option_row *row, const char *valu
 	return given(ctx, row);
 }
 
-static int set_exclude(void *ctx, const struct option_row *row, const char *value,
-		       struct st_err *e)
+static int set_exclude(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
 {
 	struct config *c = ctx;
 	int ignored, err;
@@ -240,8 +238,7 @@ static int store_groups(void *ctx, const struct option_row *row, const char *val
 	return given(ctx, row);
 }
 
-static int set_groups(void *ctx, const struct option_row *row, const char *value,
-		      struct st_err *e)
+static int set_groups(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
 {
 	int all;
 
@@ -259,8 +256,7 @@ static const char *parse_server(const char *text, void *ret)
 	return addr_parse(text, ret);
 }
 
-static int set_servers(void *ctx, const struct option_row *row, const char *value,
-		       struct st_err *e)
+static int set_servers(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
 {
 	struct addr_list *list = field(ctx, row);
 	void *v;
@@ -290,8 +286,9 @@ static int set_path(void *ctx, const struct option_row *row, const char *value, 
 
 static int set_ipv6(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
 {
-	static const char *const modes[] = { [IPV6_AUTO] = "auto", [IPV6_ON] = "on",
-					     [IPV6_OFF] = "off" };
+	static const char *const modes[] = {
+		[IPV6_AUTO] = "auto", [IPV6_ON] = "on", [IPV6_OFF] = "off"
+	};
 	size_t i;
 
 	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
@@ -317,8 +314,7 @@ static int set_mode(void *ctx, const struct option_row *row, const char *value, 
 	return refuse(e, row, value, "not an interception mode: REDIRECT");
 }
 
-static int set_number(void *ctx, const struct option_row *row, const char *value,
-		      struct st_err *e)
+static int set_number(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
 {
 	if (number_parse(value, 0, 4294967295U, field(ctx, row)))
 		return refuse(e, row, value, "not a number from 0 to 4294967295");
@@ -336,8 +332,7 @@ static int set_interfaces(void *ctx, const struct option_row *row, const char *v
 }
 
 /* What a virtual machine sends is forwarded: no socket of this host ever connects. */
-static int set_virtual(void *ctx, const struct option_row *row, const char *value,
-		       struct st_err *e)
+static int set_virtual(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
 {
 	if (!value[strspn(value, ",")])
 		return given(ctx, row);
@@ -362,8 +357,7 @@ const struct option_row config_options[] = {
 	{ "istio-inbound-ports", 'b', "PORTS", "inbound ports to capture, '*' for all [*]",
 	  set_ports_or_all, AT(in_include) },
 	{ "istio-local-exclude-ports", 'd', "PORTS",
-	  "left alone with -b '*' [22,15020,15021,15090]", set_ports,
-	  AT(in_exclude) },
+	  "left alone with -b '*' [22,15020,15021,15090]", set_ports, AT(in_exclude) },
 	{ "istio-service-cidr", 'i', "CIDRS", "destinations to capture, '*' for all [*]",
 	  set_include, 0 },
 	{ "istio-service-exclude-cidr", 'x', "CIDRS", "destinations to leave alone", set_exclude,
@@ -381,10 +375,10 @@ const struct option_row config_options[] = {
 	  set_number, AT(tproxy_table) },
 	{ "redirect-dns", 0, NULL, "DNS to the proxy's agent on 15053 [true]", set_bool,
 	  AT(redirect_dns) },
-	{ "capture-all-dns", 0, NULL, "any port 53, not only the pod's resolvers [true]",
-	  set_bool, AT(capture_all_dns) },
-	{ "drop-invalid", 0, NULL, "of no effect: without conntrack nothing is invalid",
-	  set_bool, AT(drop_invalid) },
+	{ "capture-all-dns", 0, NULL, "any port 53, not only the pod's resolvers [true]", set_bool,
+	  AT(capture_all_dns) },
+	{ "drop-invalid", 0, NULL, "of no effect: without conntrack nothing is invalid", set_bool,
+	  AT(drop_invalid) },
 	{ "dual-stack", 0, NULL, "with --ipv6=auto: any IPv6 address counts", set_bool,
 	  AT(dual_stack) },
 	{ "outbound-owner-groups", 0, "GROUPS", "capture only these owners, at most 64 [*]",
@@ -396,7 +390,7 @@ const struct option_row config_options[] = {
 	{ "ipv6", 0, "auto|on|off", "whether IPv6 is captured [auto]", set_ipv6, 0 },
 	{ "dns-servers", 0, "LIST", "resolvers, with --capture-all-dns=false [resolv.conf's]",
 	  set_servers, AT(dns_servers) },
-	{ "resolv-conf", 0, "FILE", "where the resolvers stand [the pod's own]",
-	  set_path, AT(resolv_conf) },
+	{ "resolv-conf", 0, "FILE", "where the resolvers stand [the pod's own]", set_path,
+	  AT(resolv_conf) },
 	{ 0 },
 };

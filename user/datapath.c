@@ -92,7 +92,7 @@ static int check_layout(struct datapath *dp, struct st_err *e)
 		__u32 key, value;
 	} expected[] = {
 		{ MAP_st_policy, sizeof(__u64), sizeof(struct policy) },
-		{ MAP_st_class, sizeof(struct class_key), sizeof(__u32) },
+		{ MAP_st_class, sizeof(struct class_key), sizeof(struct class_value) },
 		{ MAP_st_ids, sizeof(struct id_key), sizeof(__u32) },
 		{ MAP_st_count, sizeof(__u64), sizeof(struct counters) },
 	};
@@ -137,7 +137,7 @@ int datapath_open(struct datapath *dp, struct st_err *e)
 }
 
 /* With the owner read from the socket's file, or where that does not load from the current task. */
-static struct st_all *load(int cred_mode, int *ret_err)
+static struct st_all *load(int kernel_reads, int *ret_err)
 {
 	struct st_all *skel;
 
@@ -148,7 +148,7 @@ static struct st_all *load(int cred_mode, int *ret_err)
 		*ret_err = -errno;
 		return NULL;
 	}
-	skel->rodata->cred_mode = cred_mode;
+	skel->rodata->kernel_reads = kernel_reads;
 	*ret_err = st_all__load(skel);
 	if (!*ret_err)
 		return skel;

@@ -64,20 +64,25 @@ struct facts {
 	struct addr first4, first6; /* the first global address of each family */
 };
 
-static int add_local(struct facts *f, const struct addr *a, __u8 len)
+/* a: the destination; src: RTA_PREFSRC, or all zero. */
+static int add_local(struct facts *f, const struct addr *a, __u8 len, const struct addr *src)
 {
+	size_t n = f->pod->nr_local, room = f->room ? 2 * f->room : 16;
 	struct pod_facts *pod = f->pod;
 
-	if (pod->nr_local == f->room) {
-		size_t room = f->room ? 2 * f->room : 16;
-		struct prefix *more = realloc(pod->local, room * sizeof(*more));
+	if (n == f->room) {
+		struct prefix *local = realloc(pod->local, room * sizeof(*local));
+		struct addr *srcs = realloc(pod->local_src, room * sizeof(*srcs));
 
-		if (!more)
+		pod->local = local ? local : pod->local;
+		pod->local_src = srcs ? srcs : pod->local_src;
+		if (!local || !srcs)
 			return -ENOMEM;
-		pod->local = more;
 		f->room = room;
 	}
-	pod->local[pod->nr_local++] = (struct prefix){ .addr = *a, .len = len };
+	pod->local[n] = (struct prefix){ .addr = *a, .len = len };
+	pod->local_src[n] = *src;
+	pod->nr_local++;
 	return 0;
 }
 
@@ -85,21 +90,21 @@ static int add_local(struct facts *f, const struct addr *a, __u8 len)
 static int on_route(const struct nlmsghdr *nlh, void *ctx)
 {
 	const struct rtmsg *rt = mnl_nlmsg_get_payload(nlh);
-	const struct nlattr *attr, *dst = NULL;
-	struct facts *f = ctx;
-	struct addr a = {};
+	struct addr dst = {}, src = {};
+	const struct nlattr *attr;
 
 	if (rt->rtm_type != RTN_LOCAL ||
 	    (rt->rtm_table != RT_TABLE_LOCAL && rt->rtm_table != RT_TABLE_MAIN))
 		return MNL_CB_OK;
-	mnl_attr_for_each(attr, nlh, sizeof(*rt))
+	if (rt->rtm_family == AF_INET)
+		dst.w[2] = ST_V4(0, 0, 255, 255);
+	mnl_attr_for_each(attr, nlh, sizeof(*rt)) {
 		if (mnl_attr_get_type(attr) == RTA_DST)
-			dst = attr;
-	if (dst)
-		addr_from(dst, rt->rtm_family, &a);
-	else if (rt->rtm_family == AF_INET)
-		a.w[2] = ST_V4(0, 0, 255, 255);
-	if (add_local(f, &a, rt->rtm_dst_len + (rt->rtm_family == AF_INET ? 96 : 0))) {
+			addr_from(attr, rt->rtm_family, &dst);
+		else if (mnl_attr_get_type(attr) == RTA_PREFSRC)
+			addr_from(attr, rt->rtm_family, &src);
+	}
+	if (add_local(ctx, &dst, rt->rtm_dst_len + (rt->rtm_family == AF_INET ? 96 : 0), &src)) {
 		errno = ENOMEM;
 		return MNL_CB_ERROR;
 	}
@@ -205,6 +210,7 @@ int netns_facts(const struct netns *ns, int dual_stack, struct pod_facts *pod, s
 void netns_facts_free(struct pod_facts *pod)
 {
 	free(pod->local);
+	free(pod->local_src);
 	free(pod->resolvers);
 	memset(pod, 0, sizeof(*pod));
 }

@@ -7,7 +7,7 @@
 
 #include "values.h"
 
-#define FIRST_VAL 256	/* getopt's values of long flags, above every letter */
+#define FIRST_VAL 256 /* getopt's values of long flags, above every letter */
 #define HELP_VAL 255
 
 /* What getopt_long wants, and the way back from its values to our rows. */
@@ -17,7 +17,7 @@ struct parser {
 	struct flag {
 		const struct option_row *row;
 		void *ctx;
-	} *flags;
+	} * flags;
 	size_t nr;
 };
 
@@ -57,7 +57,7 @@ static int parser_init(struct parser *p, const struct option_table *tables, size
 	p->shorts = calloc(nr + 2, 2);
 	if (!p->longs || !p->flags || !p->shorts)
 		return -ENOMEM;
-	strcpy(p->shorts, ":h");	/* ':': tell a missing value from an unknown flag */
+	strcpy(p->shorts, ":h"); /* ':': tell a missing value from an unknown flag */
 	for (i = 0; i < nr_tables; i++) {
 		for (row = tables[i].rows; row->name; row++)
 			parser_add(p, row, tables[i].ctx);
@@ -133,7 +133,7 @@ int options_parse(const char *command, const struct option_table *tables, size_t
 		err_sys(e, -err, "flags", NULL);
 		goto out;
 	}
-	optind = 0;	/* start anew, also if the last parse stopped inside an argument */
+	optind = 0; /* start anew, also if the last parse stopped inside an argument */
 	opterr = 0;
 	while (!err && (val = getopt_long(argc, argv, p.shorts, p.longs, NULL)) != -1)
 		err = take(&p, val, argv, e);

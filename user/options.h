@@ -10,24 +10,24 @@
 #include "err.h"
 
 struct option_row {
-	const char *name;	/* long name, without the dashes; NULL ends a table */
-	char letter;		/* short name, 0 if there is none */
-	const char *metavar;	/* what --help calls the value; NULL: a boolean */
+	const char *name;    /* long name, without the dashes; NULL ends a table */
+	char letter;	     /* short name, 0 if there is none */
+	const char *metavar; /* what --help calls the value; NULL: a boolean */
 	const char *help;
 	/* Takes one value into ctx; for a boolean NULL means the flag stood alone. A flag given
 	 * twice is set twice, and the last one must win. Returns 0 or -errno with e filled.
 	 */
 	int (*set)(void *ctx, const struct option_row *row, const char *value, struct st_err *e);
-	size_t offset;		/* of the field in ctx, for setters that serve many rows */
+	size_t offset; /* of the field in ctx, for setters that serve many rows */
 };
 
 struct option_table {
-	const char *title;	/* of its part of --help */
+	const char *title; /* of its part of --help */
 	const struct option_row *rows;
-	void *ctx;		/* for its setters; not needed for options_help() */
+	void *ctx; /* for its setters; not needed for options_help() */
 };
 
-#define OPTIONS_HELP (-ECANCELED)	/* --help or -h was given */
+#define OPTIONS_HELP (-ECANCELED) /* --help or -h was given */
 
 /* Parses argv[1..] of "socktables COMMAND"; flags and arguments may mix, "--" ends the flags, a
  * long flag may be cut short as long as it is clear. Reorders argv: the arguments become its last

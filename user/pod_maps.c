@@ -57,7 +57,9 @@ int maps_put_rules(const struct datapath *dp, const struct ruleset *rs, struct s
 		const struct class_entry *c = &rs->classes[i];
 		const struct class_key k = { 32 + c->prefix.len, rs->policy.id, c->prefix.addr };
 
-		if (bpf_map_update_elem(dp->map[MAP_st_class], &k, &c->class, BPF_ANY))
+		const struct class_value v = { .class = c->class, .src = c->src };
+
+		if (bpf_map_update_elem(dp->map[MAP_st_class], &k, &v, BPF_ANY))
 			return err_sys(e, errno, "map", "st_class");
 	}
 	for (i = 0; i < rs->nr_ids; i++) {

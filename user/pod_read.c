@@ -137,9 +137,9 @@ int pod_counters(const struct datapath *dp, __u64 cookie, struct counters *ret)
 static __u32 class_of(const struct datapath *dp, const struct policy *p, const struct addr *a)
 {
 	const struct class_key k = { 32 + 128, p->id, *a };
-	__u32 class = 0;
+	struct class_value v = {};
 
-	return bpf_map_lookup_elem(dp->map[MAP_st_class], &k, &class) ? 0 : class;
+	return bpf_map_lookup_elem(dp->map[MAP_st_class], &k, &v) ? 0 : v.class;
 }
 
 static __u32 id_class_of(const struct datapath *dp, const struct policy *p, __u32 kind, __u32 value)

@@ -7,7 +7,7 @@
 
 #include "values.h"
 
-#define V4_BITS 96	/* of ::ffff:0:0/96 */
+#define V4_BITS 96 /* of ::ffff:0:0/96 */
 
 const char *addr_parse(const char *text, struct addr *ret)
 {

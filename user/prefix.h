@@ -8,11 +8,11 @@
 #include "../include/verdict.h"
 
 struct prefix {
-	struct addr addr;	/* IPv4 as ::ffff:a.b.c.d, host bits zero */
-	__u8 len;		/* 0..128; an IPv4 /n is 96 + n */
+	struct addr addr; /* IPv4 as ::ffff:a.b.c.d, host bits zero */
+	__u8 len;	  /* 0..128; an IPv4 /n is 96 + n */
 };
 
-#define PREFIX_TEXT_MAX 64	/* bytes of the longest text, the final NUL included */
+#define PREFIX_TEXT_MAX 64 /* bytes of the longest text, the final NUL included */
 
 /* 1.2.3.4 or fd00::1. Returns NULL, or why the text is refused: a string constant, *ret untouched.
  * IPv4-mapped IPv6 is refused: no packet carries such an address, so a rule with it is a mistake.

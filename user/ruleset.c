@@ -35,11 +35,22 @@ static int builder_init(struct builder *b, const struct config *c, const struct 
 }
 
 /* Without IPv6 no rule names an IPv6 address, as no ip6tables rule would exist. */
-static void add_prefix(struct builder *b, const struct prefix *p, __u32 class)
+static void add_route(struct builder *b, const struct prefix *p, __u32 class,
+		      const struct addr *src)
 {
+	struct class_entry *to = &b->rs.classes[b->rs.nr_classes];
+
 	if (!prefix_is_v4(p) && !(b->rs.policy.flags & POLICY_V6))
 		return;
-	b->rs.classes[b->rs.nr_classes++] = (struct class_entry){ *p, class };
+	*to = (struct class_entry){ .prefix = *p, .class = class };
+	if (src)
+		to->src = *src;
+	b->rs.nr_classes++;
+}
+
+static void add_prefix(struct builder *b, const struct prefix *p, __u32 class)
+{
+	add_route(b, p, class, NULL);
 }
 
 static void add_addr(struct builder *b, const struct addr *a, __u32 class)
@@ -129,7 +140,8 @@ static void add_classes(struct builder *b, const struct config *c, const struct 
 	add_addr(b, &v6_passthrough, CLASS_LOCAL);
 	add_prefix(b, &c->loopback, CLASS_LOOPBACK);
 	for (i = 0; i < pod->nr_local; i++)
-		add_prefix(b, &pod->local[i], CLASS_LOCAL);
+		add_route(b, &pod->local[i], CLASS_LOCAL,
+			  pod->local_src ? &pod->local_src[i] : NULL);
 	for (i = 0; i < c->include.nr; i++)
 		add_prefix(b, &c->include.v[i], CLASS_INCLUDED);
 	for (i = 0; i < c->exclude.nr; i++)
@@ -176,6 +188,13 @@ static int compare_length(const void *a, const void *b)
 	return x->len != y->len ? (int)x->len - (int)y->len : prefix_compare(x, y);
 }
 
+static void inherit(struct class_entry *to, const struct class_entry *from)
+{
+	to->class |= from->class;
+	if (addr_is_zero(&to->src))
+		to->src = from->src;
+}
+
 /* One longest match has to answer for all lists, so every prefix gets the classes of those around
  * it. In tree order these are on a stack. IPv4 lies inside of IPv6 here, but no IPv6 prefix covers
  * IPv4: v4_all starts anew.
@@ -188,7 +207,7 @@ static void nest_classes(struct ruleset *rs)
 
 	for (; from < end; from++) {
 		if (to > rs->classes && !compare_tree(to - 1, from)) {
-			to[-1].class |= from->class;
+			inherit(to - 1, from);
 			continue;
 		}
 		*to = *from;
@@ -196,7 +215,7 @@ static void nest_classes(struct ruleset *rs)
 					    stack[top - 1]->prefix.len))
 			top--;
 		if (top && prefix_is_v4(&stack[top - 1]->prefix) == prefix_is_v4(&to->prefix))
-			to->class |= stack[top - 1]->class;
+			inherit(to, stack[top - 1]);
 		stack[top++] = to++;
 	}
 	rs->nr_classes = to - rs->classes;

@@ -14,7 +14,8 @@
 
 struct class_entry {
 	struct prefix prefix;
-	__u32 class; /* enum addr_class, those of all covering prefixes included */
+	__u32 class;	 /* enum addr_class, those of all covering prefixes included */
+	struct addr src; /* as in struct class_value */
 };
 
 struct id_entry {
@@ -23,7 +24,8 @@ struct id_entry {
 
 /* What the loader found out about the pod, or a test made up. Arrays belong to the caller. */
 struct pod_facts {
-	struct prefix *local; /* local routes of the namespace, both families */
+	struct prefix *local;	/* local routes of the namespace, both families */
+	struct addr *local_src; /* source of unbound sockets to each, all zero: itself; or NULL */
 	size_t nr_local;
 	struct addr src4, src6; /* what its own traffic leaves with, all zero: none */
 	struct addr *resolvers; /* of its resolv.conf */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUOTED_MAX 120	/* longest part of a refused value that a message repeats */
+#define QUOTED_MAX 120 /* longest part of a refused value that a message repeats */
 
 int number_parse(const char *text, __u32 min, __u32 max, __u32 *ret)
 {

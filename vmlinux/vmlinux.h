@@ -37,6 +37,16 @@ struct sock {
 	struct socket *sk_socket;
 };
 
+/* is_accepted() in bpf/flow.bpf.h. */
+struct ipv6_pinfo {
+	int mcast_oif;
+};
+
+struct inet_sock {
+	struct ipv6_pinfo *pinet6;
+	int mc_index;
+};
+
 /* st_scan in bpf/origdst.bpf.c: walks the TCP sockets of a namespace. */
 struct net {
 	__u64 net_cookie;

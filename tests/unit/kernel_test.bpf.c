@@ -2,8 +2,8 @@
 /* The verdict as BPF. None of the datapath's hooks can be run by BPF_PROG_TEST_RUN; a syscall
  * program can. It may not use an LPM trie, so the lists are asked by the caller.
  */
-#include "../../bpf/addr.bpf.h"
 #include "kernel_test.h"
+#include "../../bpf/addr.bpf.h"
 
 SEC("syscall")
 int st_verdict(struct kernel_case *c)

@@ -28,8 +28,8 @@ static int load(void **state)
 	skel = kernel_test__open_and_load();
 	dp.map[MAP_st_class] = bpf_map_create(BPF_MAP_TYPE_LPM_TRIE, "st_class",
 					      sizeof(struct class_key), 4, 65536, &opts);
-	dp.map[MAP_st_ids] = bpf_map_create(BPF_MAP_TYPE_HASH, "st_ids", sizeof(struct id_key), 4,
-					    65536, &opts);
+	dp.map[MAP_st_ids] =
+		bpf_map_create(BPF_MAP_TYPE_HASH, "st_ids", sizeof(struct id_key), 4, 65536, &opts);
 	return skel && dp.map[MAP_st_class] >= 0 && dp.map[MAP_st_ids] >= 0 ? 0 : -1;
 }
 
@@ -43,7 +43,8 @@ static int unload(void **state)
 static void test_row(void **state)
 {
 	const struct row *row = *state;
-	struct kernel_case c = { .policy = row->rs.policy, .flow = row->raw,
+	struct kernel_case c = { .policy = row->rs.policy,
+				 .flow = row->raw,
 				 .inbound = row->inbound };
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &c, .ctx_size_in = sizeof(c)); /* and out */
 	struct ruleset rs = row->rs;

@@ -12,18 +12,18 @@ enum owner_match { NO_OWNER, UID_IS, UID_IS_NOT, GID_IS, GID_IS_NOT };
 
 /* One line of iptables. A match that is zero is not there; several owners are ANDed. */
 struct oracle_rule {
-	int proto;			/* -p */
-	int lo;				/* -o lo */
-	const struct prefix *src;	/* -s */
-	const struct prefix *dst;	/* -d */
-	const struct prefix *not_dst;	/* ! -d */
-	__u16 dport;			/* --dport */
-	__u16 not_dports[2];		/* -m multiport ! --dports */
-	enum owner_match owner;		/* -m owner */
-	const struct owner_group *not_groups;	/* ! --gid-owner, one for each */
+	int proto;			      /* -p */
+	int lo;				      /* -o lo */
+	const struct prefix *src;	      /* -s */
+	const struct prefix *dst;	      /* -d */
+	const struct prefix *not_dst;	      /* ! -d */
+	__u16 dport;			      /* --dport */
+	__u16 not_dports[2];		      /* -m multiport ! --dports */
+	enum owner_match owner;		      /* -m owner */
+	const struct owner_group *not_groups; /* ! --gid-owner, one for each */
 	size_t nr_not_groups;
 	__u32 id;
-	__u16 target;			/* RETURN, or the port of REDIRECT */
+	__u16 target; /* RETURN, or the port of REDIRECT */
 };
 
 struct chain {
@@ -33,13 +33,14 @@ struct chain {
 	int failed;
 };
 
-/* Constants of a family, built from bytes so that nothing is borrowed. */
-static const struct prefix from_app4 = {
-	.addr.w = { 0, 0, ST_V4(0, 0, 255, 255), ST_V4(127, 0, 0, 6) }, .len = 128 };
+static const struct prefix from_app4 = { .addr.w = { 0, 0, ST_V4(0, 0, 255, 255),
+						     ST_V4(127, 0, 0, 6) },
+					 .len = 128 };
 static const struct prefix from_app6 = { .addr.w = { 0, 0, 0, ST_V4(0, 0, 0, 6) }, .len = 128 };
 static const struct prefix loopback6 = { .addr.w = { 0, 0, 0, ST_V4(0, 0, 0, 1) }, .len = 128 };
-static const struct prefix loopback_net4 = {
-	.addr.w = { 0, 0, ST_V4(0, 0, 255, 255), ST_V4(127, 0, 0, 0) }, .len = 104 };
+static const struct prefix loopback_net4 = { .addr.w = { 0, 0, ST_V4(0, 0, 255, 255),
+							 ST_V4(127, 0, 0, 0) },
+					     .len = 104 };
 
 static int bit(const struct addr *a, int i)
 {
@@ -100,8 +101,9 @@ static void add_tcp_redirect(struct chain *chain, struct oracle_rule rule, __u16
 
 static void add_proxy_uid(struct chain *chain, const struct config *c, __u32 uid, int dns)
 {
-	struct oracle_rule to_self = { .lo = 1, .not_dst = loopback(chain, c), .owner = UID_IS,
-				       .id = uid };
+	struct oracle_rule to_self = {
+		.lo = 1, .not_dst = loopback(chain, c), .owner = UID_IS, .id = uid
+	};
 
 	if (dns)
 		to_self.not_dports[0] = 53;
@@ -109,8 +111,11 @@ static void add_proxy_uid(struct chain *chain, const struct config *c, __u32 uid
 		to_self.not_dports[1] = c->tunnel_port;
 	add_tcp_redirect(chain, to_self, c->inbound_port);
 	if (!c->loopback_included && dns)
-		append(chain, (struct oracle_rule){ .lo = 1, .proto = TCP, .not_dports = { 53 },
-						    .owner = UID_IS_NOT, .id = uid });
+		append(chain, (struct oracle_rule){ .lo = 1,
+						    .proto = TCP,
+						    .not_dports = { 53 },
+						    .owner = UID_IS_NOT,
+						    .id = uid });
 	if (!c->loopback_included && !dns)
 		append(chain, (struct oracle_rule){ .lo = 1, .owner = UID_IS_NOT, .id = uid });
 	append(chain, (struct oracle_rule){ .owner = UID_IS, .id = uid });
@@ -118,15 +123,19 @@ static void add_proxy_uid(struct chain *chain, const struct config *c, __u32 uid
 
 static void add_proxy_gid(struct chain *chain, const struct config *c, __u32 gid, int dns)
 {
-	struct oracle_rule to_self = { .lo = 1, .not_dst = loopback(chain, c), .owner = GID_IS,
-				       .id = gid };
+	struct oracle_rule to_self = {
+		.lo = 1, .not_dst = loopback(chain, c), .owner = GID_IS, .id = gid
+	};
 
 	if (!c->old_rules)
 		to_self.not_dports[0] = c->tunnel_port;
 	add_tcp_redirect(chain, to_self, c->inbound_port);
 	if (!c->loopback_included && dns)
-		append(chain, (struct oracle_rule){ .lo = 1, .proto = TCP, .not_dports = { 53 },
-						    .owner = GID_IS_NOT, .id = gid });
+		append(chain, (struct oracle_rule){ .lo = 1,
+						    .proto = TCP,
+						    .not_dports = { 53 },
+						    .owner = GID_IS_NOT,
+						    .id = gid });
 	if (!c->loopback_included && !dns)
 		append(chain, (struct oracle_rule){ .lo = 1, .owner = GID_IS_NOT, .id = gid });
 	append(chain, (struct oracle_rule){ .owner = GID_IS, .id = gid });
@@ -137,10 +146,12 @@ static void add_groups(struct chain *chain, const struct config *c, int proto)
 	size_t i;
 
 	for (i = 0; c->groups.all && i < c->groups_exclude.nr; i++)
-		append(chain, (struct oracle_rule){ .proto = proto, .owner = GID_IS,
+		append(chain, (struct oracle_rule){ .proto = proto,
+						    .owner = GID_IS,
 						    .id = c->groups_exclude.v[i].gid });
 	if (!c->groups.all)
-		append(chain, (struct oracle_rule){ .proto = proto, .not_groups = c->groups.v,
+		append(chain, (struct oracle_rule){ .proto = proto,
+						    .not_groups = c->groups.v,
 						    .nr_not_groups = c->groups.nr });
 }
 
@@ -152,12 +163,13 @@ static void add_dns(struct chain *chain, const struct config *c, const struct pr
 	if (c->capture_all_dns)
 		append(chain, (struct oracle_rule){ .proto = proto, .dport = 53, .target = 15053 });
 	for (i = 0; !c->capture_all_dns && i < nr; i++)
-		append(chain, (struct oracle_rule){ .proto = proto, .dport = 53, .target = 15053,
-						    .dst = &servers[i] });
+		append(chain,
+		       (struct oracle_rule){
+			       .proto = proto, .dport = 53, .target = 15053, .dst = &servers[i] });
 }
 
-/* In Istio 1.11 UDP 53 has rules of its own in OUTPUT, and only TCP goes to ISTIO_OUTPUT. What these
- * rules do not have yet (owner groups, -o for UDP) stands where the new ones have it.
+/* In Istio 1.11 UDP 53 has rules of its own in OUTPUT, and only TCP goes to ISTIO_OUTPUT. What
+ * these rules do not have yet (owner groups, -o for UDP) stands where the new ones have it.
  */
 static void add_old_dns(struct chain *chain, const struct config *c, const struct id_list *gids,
 			const struct prefix *servers, size_t nr)
@@ -165,11 +177,13 @@ static void add_old_dns(struct chain *chain, const struct config *c, const struc
 	size_t i;
 
 	for (i = 0; i < c->uids.nr; i++)
-		append(chain, (struct oracle_rule){ .proto = UDP, .dport = 53, .owner = UID_IS,
-						    .id = c->uids.v[i] });
+		append(chain,
+		       (struct oracle_rule){
+			       .proto = UDP, .dport = 53, .owner = UID_IS, .id = c->uids.v[i] });
 	for (i = 0; i < gids->nr; i++)
-		append(chain, (struct oracle_rule){ .proto = UDP, .dport = 53, .owner = GID_IS,
-						    .id = gids->v[i] });
+		append(chain,
+		       (struct oracle_rule){
+			       .proto = UDP, .dport = 53, .owner = GID_IS, .id = gids->v[i] });
 	add_groups(chain, c, UDP);
 	add_dns(chain, c, servers, nr, UDP);
 	append(chain, (struct oracle_rule){ .proto = UDP });
@@ -358,11 +372,15 @@ static __u16 walk(const struct oracle_rule *rules, size_t nr, const struct flow 
 __u16 oracle_outbound(const struct oracle *o, const struct flow *f)
 {
 	int lo = is_local(o, &f->dst);
+	struct flow packet = *f;
 
 	/* No packet gets as far as OUTPUT: IPv4 has no route from 127.0.0.0/8 to elsewhere. */
 	if (!lo && inside(&f->src, &loopback_net4))
 		return 0;
-	return walk(o->output, o->nr_output, f, lo);
+	/* The source of an unbound socket: IPv6 has no better one for a local address than itself. */
+	if (lo && addr_is_zero(&f->src) && !is_ipv4(&f->dst))
+		packet.src = f->dst;
+	return walk(o->output, o->nr_output, &packet, lo);
 }
 
 __u16 oracle_inbound(const struct oracle *o, const struct flow *f)

@@ -11,9 +11,9 @@
 struct oracle_rule;
 
 struct oracle {
-	struct oracle_rule *output, *prerouting;	/* the flattened chains of one family */
+	struct oracle_rule *output, *prerouting; /* the flattened chains of one family */
 	size_t nr_output, nr_prerouting;
-	struct prefix *servers;	/* the rules point here */
+	struct prefix *servers; /* the rules point here */
 	const struct pod_facts *pod;
 };
 

@@ -18,7 +18,7 @@
 #include "rows.h"
 
 #define POLICIES 10000
-#define FLOWS 20	/* on each */
+#define FLOWS 20 /* on each */
 #define TEXT_MAX 512
 
 static __u64 random_state;
@@ -35,14 +35,18 @@ static __u32 pick(__u32 n)
 
 #define PICK(array) (array)[pick(sizeof(array) / sizeof((array)[0]))]
 
-static const char *const ports[] = { "22", "53", "80", "443", "8080", "15001", "15006", "15008",
-				     "15009", "15020", "15021", "15053", "15090", "65535" };
+static const char *const ports[] = {
+	"22",	 "53",	  "80",	   "443",   "8080",  "15001", "15006",
+	"15008", "15009", "15020", "15021", "15053", "15090", "65535"
+};
 static const char *const ids[] = { "0", "202", "203", "1000", "1337", "2000", "4294967294" };
 static const char *const addrs[] = {
-	"10.77.0.2", "10.77.0.9", "10.77.0.3", "10.96.0.10", "127.0.0.1", "127.0.0.2", "127.0.0.6",
-	"127.0.0.53", "127.1.2.3", "10.1.2.3", "10.1.2.4", "10.2.0.0", "203.0.113.53", "0.0.0.1",
-	"255.255.255.255", "fd77::2", "fd77::9", "fd77::3", "fd96::a", "::1", "::2", "::6",
-	"fd00:1::1", "fd00:1::2", "2001:db8::53", "::fffe:7f00:1", "ffff::1",
+	"10.77.0.2",	 "10.77.0.9", "10.77.0.3",    "10.96.0.10", "127.0.0.1",
+	"127.0.0.2",	 "127.0.0.6", "127.0.0.53",   "127.1.2.3",  "10.1.2.3",
+	"10.1.2.4",	 "10.2.0.0",  "203.0.113.53", "0.0.0.1",    "255.255.255.255",
+	"fd77::2",	 "fd77::9",   "fd77::3",      "fd96::a",    "::1",
+	"::2",		 "::6",	      "fd00:1::1",    "fd00:1::2",  "2001:db8::53",
+	"::fffe:7f00:1", "ffff::1",
 };
 static const char *const loopbacks[] = { "127.0.0.0/8", "127.0.0.1/32", "127.1.0.0/16",
 					 "127.0.0.0/24" };
@@ -57,8 +61,20 @@ static void put_cidr(char *text)
 		strcpy(text, a);
 }
 
-enum kind { PORTS, PORTS_OR_ALL, OWNERS, OWNERS_OR_ALL, UIDS, CIDRS, CIDRS_OR_ALL, SERVERS, BOOL,
-	    IPV6, TUNNEL, LOOPBACK };
+enum kind {
+	PORTS,
+	PORTS_OR_ALL,
+	OWNERS,
+	OWNERS_OR_ALL,
+	UIDS,
+	CIDRS,
+	CIDRS_OR_ALL,
+	SERVERS,
+	BOOL,
+	IPV6,
+	TUNNEL,
+	LOOPBACK
+};
 
 static const struct {
 	const char *name;

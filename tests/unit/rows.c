@@ -26,8 +26,14 @@ struct pod_facts rows_pod(const struct config *c)
 	addr_parse("10.96.0.10", &resolvers[0]);
 	addr_parse("fd96::a", &resolvers[1]);
 	return (struct pod_facts){
-		.local = local, .nr_local = 4, .src4 = local[0].addr, .src6 = local[2].addr,
-		.resolvers = resolvers, .nr_resolvers = 2, .ipv6 = c->dual_stack, .spread = 1,
+		.local = local,
+		.nr_local = 4,
+		.src4 = local[0].addr,
+		.src6 = local[2].addr,
+		.resolvers = resolvers,
+		.nr_resolvers = 2,
+		.ipv6 = c->dual_stack,
+		.spread = 1,
 	};
 }
 
@@ -168,7 +174,6 @@ static struct row *new_row(struct rows *rows, const char *name, const char *suff
 	if (!r->name)
 		return NULL;
 	snprintf(r->name, size, "%s%s", name, suffix);
-	r->group = rows->nr_groups ? rows->groups[rows->nr_groups - 1] : "";
 	rows->nr++;
 	return r;
 }
@@ -195,7 +200,7 @@ static int add_twin(struct rows *rows, const char *name, char *flags, struct st_
 static int add_row(struct rows *rows, char **col, int line, struct st_err *e)
 {
 	struct row *r = new_row(rows, col[NAME], "", line);
-	char *flags = strdup(col[FLAGS]);	/* parsing cuts them into words */
+	char *flags = strdup(col[FLAGS]); /* parsing cuts them into words */
 	const char *why;
 	int err;
 
@@ -217,27 +222,14 @@ static int add_row(struct rows *rows, char **col, int line, struct st_err *e)
 	return err;
 }
 
-static int add_group(struct rows *rows, const char *text)
-{
-	char **bigger = reallocarray(rows->groups, rows->nr_groups + 1, sizeof(*bigger));
-
-	if (!bigger)
-		return -ENOMEM;
-	rows->groups = bigger;
-	bigger[rows->nr_groups] = strdup(text + strspn(text, "# "));
-	return bigger[rows->nr_groups++] ? 0 : -ENOMEM;
-}
-
 static int add_line(struct rows *rows, char *line, int number, struct st_err *e)
 {
 	char *col[COLUMNS], *rest = line;
 	int i;
 
 	line[strcspn(line, "\n")] = '\0';
-	if (!*line)
+	if (!*line || *line == '#')
 		return 0;
-	if (*line == '#')
-		return add_group(rows, line) ? err_sys(e, ENOMEM, line, NULL) : 0;
 	for (i = 0; i < COLUMNS; i++) {
 		col[i] = strsep(&rest, "\t");
 		if (!col[i] || !*col[i])
@@ -279,9 +271,6 @@ void rows_free(struct rows *rows)
 		config_free(&rows->v[i].config);
 		ruleset_free(&rows->v[i].rs);
 	}
-	for (i = 0; i < rows->nr_groups; i++)
-		free(rows->groups[i]);
 	free(rows->v);
-	free(rows->groups);
 	*rows = (struct rows){ 0 };
 }

@@ -11,22 +11,19 @@
 struct pod_facts rows_pod(const struct config *c);
 
 struct row {
-	char *name;		/* with " (v6)" behind it for a twin */
-	char *group;		/* the text of the comment line above it; shared, not owned */
-	int line;		/* of the file, from 1 */
+	char *name; /* with " (v6)" behind it for a twin */
+	int line;   /* of the file, from 1 */
 	int inbound;
 	struct config config;
 	struct ruleset rs;
-	struct flow raw;	/* as a hook fills it before any list is asked */
-	struct flow flow;	/* classified */
+	struct flow raw;  /* as a hook fills it before any list is asked */
+	struct flow flow; /* classified */
 	struct verdict want;
 };
 
 struct rows {
 	struct row *v;
 	size_t nr;
-	char **groups;		/* owned */
-	size_t nr_groups;
 };
 
 /* Rows that say the same of IPv6 get a twin right behind them: addresses and CIDRs translated by

@@ -43,7 +43,8 @@ int rows_run(int argc, char **argv, const char *group, void (*test)(void **state
 	if (!tests)
 		return 1;
 	for (i = 0; i < rows.nr; i++)
-		tests[i] = (struct CMUnitTest){ .name = rows.v[i].name, .test_func = test,
+		tests[i] = (struct CMUnitTest){ .name = rows.v[i].name,
+						.test_func = test,
 						.initial_state = &rows.v[i] };
 	failed = _cmocka_run_group_tests(group, tests, rows.nr, setup, teardown);
 	free(tests);
