@@ -27,7 +27,7 @@ struct {
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
-	__uint(max_entries, ST_ENTRIES_MAX);
+	__uint(max_entries, ST_CLASSES_MAX);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct class_key);
 	__type(value, struct class_value);
@@ -36,7 +36,7 @@ struct {
 /* (policy id, kind, number) -> enum id_class: ports, uids, gids. Written like st_class. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, ST_ENTRIES_MAX);
+	__uint(max_entries, ST_IDS_MAX);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct id_key);
 	__type(value, __u32);
@@ -57,7 +57,7 @@ struct {
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKHASH);
-	__uint(max_entries, ST_PODS_MAX * 8);
+	__uint(max_entries, ST_PODS_MAX * 4);
 	__uint(key_size, sizeof(struct listener_key));
 	__uint(value_size, sizeof(__u64));
 } st_listener SEC(".maps") __weak;

@@ -51,6 +51,14 @@ static __always_inline struct handshake_key key_of_accepted(struct bpf_sock_ops 
 	};
 }
 
+/* Other programs may have asked for callbacks of this socket. */
+static __always_inline void want_states(struct bpf_sock_ops *ctx, int on)
+{
+	int flags = RD(ctx->bpf_sock_ops_cb_flags) & ~BPF_SOCK_OPS_STATE_CB_FLAG;
+
+	bpf_sock_ops_cb_flags_set(ctx, on ? flags | BPF_SOCK_OPS_STATE_CB_FLAG : flags);
+}
+
 /* TCP_CONNECT_CB: before the SYN, with the source port known. */
 static __always_inline void handshake_begins(struct bpf_sock_ops *ctx)
 {
@@ -64,7 +72,7 @@ static __always_inline void handshake_begins(struct bpf_sock_ops *ctx)
 	if (bpf_map_update_elem(&st_handshake, &k, o, BPF_ANY))
 		count(k.netns, WHY_HANDSHAKE_LOST, !addr_is_v4(&k.dst));
 	else
-		bpf_sock_ops_cb_flags_set(ctx, BPF_SOCK_OPS_STATE_CB_FLAG);
+		want_states(ctx, 1);
 }
 
 /* PASSIVE_ESTABLISHED_CB: before accept() can return the socket. A redirected connection always
@@ -102,7 +110,7 @@ static __always_inline void handshake_ends(struct bpf_sock_ops *ctx)
 		return;
 	k = key_of_connecting(ctx);
 	bpf_map_delete_elem(&st_handshake, &k);
-	bpf_sock_ops_cb_flags_set(ctx, 0);
+	want_states(ctx, 0);
 }
 
 /* iptables sends inbound connections to the interface's first address: a listener on loopback never

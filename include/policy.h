@@ -17,10 +17,11 @@
 #define ST_LISTENERS 64	   /* slots for a pod's 15006 listeners: more than a proxy has workers */
 #define ST_DNS_SLOTS 16	   /* further resolvers that one unconnected UDP socket has asked */
 #define ST_DNS_CLIENTS 256 /* of such queries at once, for one socket of the DNS agent */
-#define ST_DNS_PORT_SHOWN 61440 /* and the ports they are shown with: above ephemeral ones */
-#define ST_PODS_MAX 65536
-#define ST_HANDSHAKES_MAX 1048576 /* handshakes under way at once on the node */
-#define ST_ENTRIES_MAX 16777216	  /* ports, owners, CIDRs of all pods together */
+#define ST_DNS_PORT_SHOWN 61440	 /* and the ports they are shown with: above ephemeral ones */
+#define ST_PODS_MAX 4096	 /* on a node; hash tables cost 16 bytes for each they could hold */
+#define ST_HANDSHAKES_MAX 262144 /* handshakes under way at once on the node */
+#define ST_IDS_MAX 262144	 /* ports and owners of all policies together */
+#define ST_CLASSES_MAX 16777216	 /* CIDRs of all policies together; a trie costs what it holds */
 
 /* An address of either family, network order; IPv4 as ::ffff:a.b.c.d, so that there is one path. */
 struct addr {

@@ -18,10 +18,16 @@
 	X(st_connect4, INET4_CONNECT, "cgroup/connect4", "4.17")            \
 	X(st_connect6, INET6_CONNECT, "cgroup/connect6", "4.17")
 
-#define ST_MAPS(X)   \
-	X(st_policy) \
-	X(st_class)  \
-	X(st_ids) X(st_count) X(st_listener) X(st_origin) X(st_dns_slots) X(st_handshake)
+#define ST_MAPS(X)        \
+	X(st_policy)      \
+	X(st_class)       \
+	X(st_ids)         \
+	X(st_count)       \
+	X(st_listener)    \
+	X(st_origin)      \
+	X(st_dns_slots)   \
+	X(st_dns_clients) \
+	X(st_handshake)
 
 #define ST_ID(name, ...) HOOK_##name,
 enum hook_id { ST_HOOKS(ST_ID) NR_HOOKS };

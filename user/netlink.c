@@ -45,10 +45,9 @@ static int talk(struct nlmsghdr *nlh, mnl_cb_t cb, void *ctx)
 	return err;
 }
 
-static void addr_from(const struct nlattr *attr, int family, struct addr *a)
+/* data: 4 or 16 bytes, network order. */
+static void addr_from(const void *data, int family, struct addr *a)
 {
-	const void *data = mnl_attr_get_payload(attr);
-
 	if (family == AF_INET6) {
 		memcpy(a, data, sizeof(*a));
 		return;
@@ -100,9 +99,9 @@ static int on_route(const struct nlmsghdr *nlh, void *ctx)
 		dst.w[2] = ST_V4(0, 0, 255, 255);
 	mnl_attr_for_each(attr, nlh, sizeof(*rt)) {
 		if (mnl_attr_get_type(attr) == RTA_DST)
-			addr_from(attr, rt->rtm_family, &dst);
+			addr_from(mnl_attr_get_payload(attr), rt->rtm_family, &dst);
 		else if (mnl_attr_get_type(attr) == RTA_PREFSRC)
-			addr_from(attr, rt->rtm_family, &src);
+			addr_from(mnl_attr_get_payload(attr), rt->rtm_family, &src);
 	}
 	if (add_local(ctx, &dst, rt->rtm_dst_len + (rt->rtm_family == AF_INET ? 96 : 0), &src)) {
 		errno = ENOMEM;
@@ -125,7 +124,7 @@ static int on_address(const struct nlmsghdr *nlh, void *ctx)
 			local = attr;
 	if (!local || (ifa->ifa_family != AF_INET && ifa->ifa_family != AF_INET6))
 		return MNL_CB_OK;
-	addr_from(local, ifa->ifa_family, &a);
+	addr_from(mnl_attr_get_payload(local), ifa->ifa_family, &a);
 	if (ifa->ifa_family == AF_INET && ifa->ifa_prefixlen == 8 && addr_byte(&a, 12) == 127)
 		f->pod->spread = 1;
 	if (addr_is_loopback(&a) || addr_equal(&a, &six) || ifa->ifa_scope == RT_SCOPE_LINK)
@@ -166,11 +165,8 @@ static void ask_source(int family, const struct addr *fallback, struct addr *ret
 	*ret = *fallback;
 	inet_pton(AF_INET6, "2001:db8::1", &sin6.sin6_addr);
 	if (fd >= 0 && !connect(fd, sa, len) && !getsockname(fd, sa, &len)) {
-		if (family == AF_INET)
-			*ret = (struct addr){ .w = { 0, 0, ST_V4(0, 0, 255, 255),
-						     sin.sin_addr.s_addr } };
-		else
-			memcpy(ret, &sin6.sin6_addr, sizeof(*ret));
+		addr_from(family == AF_INET ? (void *)&sin.sin_addr : (void *)&sin6.sin6_addr,
+			  family, ret);
 	}
 	if (fd >= 0)
 		close(fd);

@@ -14,7 +14,8 @@ static int parse_server(char *text, struct addr *ret)
 	struct in_addr v4;
 
 	if (inet_aton(text, &v4)) {
-		*ret = (struct addr){ .w = { 0, 0, ST_V4(0, 0, 255, 255), v4.s_addr } };
+		*ret = (struct addr){ .w = { 0, 0, ST_V4(0, 0, 255, 255), 0 } };
+		memcpy(&ret->w[3], &v4, sizeof(v4));
 		return 1;
 	}
 	text[strcspn(text, "%")] = '\0';

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* pod_attach(). */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "bpffs.h"
+#include "cgroup.h"
+#include "pod_impl.h"
+#include "pod_maps.h"
+
+/* One pod while attach works on it. */
+struct attaching {
+	struct datapath dp;
+	struct netns ns;
+	int cgroup;
+	struct ruleset rules;
+	char name[ST_NAME_MAX];
+	char dir[PATH_MAX]; /* of its links */
+};
+
+static int name_of(const struct pod_spec *spec, char name[ST_NAME_MAX], struct st_err *e)
+{
+	char path[PATH_MAX];
+	const char *n = spec->name;
+
+	if (!n) {
+		if (!realpath(spec->cgroup, path))
+			return err_sys(e, errno, "cgroup", spec->cgroup);
+		n = basename(path);
+	}
+	if (pod_check_name(n, e))
+		return -EINVAL;
+	snprintf(name, ST_NAME_MAX, "%s", n);
+	return 0;
+}
+
+/* The same pod under another name, or another pod under this name, is refused. Returns 1 if this
+ * very pod is attached already, 0 if neither name nor pod is known.
+ */
+static int find_conflict(const struct attaching *a, __u64 cgroup_id, struct st_err *e)
+{
+	struct policy p;
+	__u64 cookie;
+
+	if (!maps_find_policy(&a->dp, a->name, &cookie, &p) && cookie != a->ns.cookie) {
+		err_hint(e, "'socktables status %s' shows it", a->name);
+		return err_set(e, EEXIST, "name", a->name, "taken by another pod");
+	}
+	if (bpf_map_lookup_elem(a->dp.map[MAP_st_policy], &a->ns.cookie, &p) ||
+	    !(p.flags & POLICY_ACTIVE))
+		return 0;
+	if (strcmp(p.name, a->name))
+		return err_set(e, EEXIST, "netns", NULL, "already attached as pod '%s'", p.name);
+	if (p.cgroup_id != cgroup_id) {
+		err_hint(e, "'socktables detach %s' first", a->name);
+		return err_set(e, EEXIST, "pod", a->name, "already attached at another cgroup");
+	}
+	return 1;
+}
+
+static int pin_link(const char *dir, const char *name, int link, struct st_err *e)
+{
+	char path[PATH_MAX];
+	int err;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	err = bpf_obj_pin(link, path) ? err_sys(e, errno, "pin", path) : 0;
+	close(link);
+	return err;
+}
+
+static int link_hooks(const struct attaching *a, struct st_err *e)
+{
+	int i, link, err = 0;
+
+	for (i = 0; i < NR_HOOKS && !err; i++) {
+		link = bpf_link_create(a->dp.prog[i], a->cgroup, hooks[i].type, NULL);
+		if (link < 0)
+			return err_sys(e, errno, "hook", hooks[i].section);
+		err = pin_link(a->dir, hooks[i].name, link, e);
+	}
+	return err;
+}
+
+static int link_inbound(const struct attaching *a, struct st_err *e)
+{
+	int link, err, prog = datapath_load_inbound(&a->dp, a->ns.cookie, e);
+
+	if (prog < 0)
+		return prog;
+	link = bpf_link_create(prog, a->ns.fd, BPF_SK_LOOKUP, NULL);
+	err = link < 0 ? err_sys(e, errno, "hook", "sk_lookup")
+		       : pin_link(a->dir, INBOUND_NAME, link, e);
+	close(prog);
+	return err;
+}
+
+/* Registers the proxy's listeners that are older than the links. */
+static int scan_listeners(void *ctx, struct st_err *e)
+{
+	struct attaching *a = ctx;
+	int link = bpf_link_create(a->dp.scan, 0, BPF_TRACE_ITER, NULL);
+	int iter = link < 0 ? -1 : bpf_iter_create(link);
+	int err = 0;
+	char c;
+
+	while (iter >= 0 && (err = read(iter, &c, 1)) > 0)
+		;
+	if (iter < 0 || err < 0)
+		err = err_sys(e, errno, "scan for the proxy's listeners", NULL);
+	if (iter >= 0)
+		close(iter);
+	if (link >= 0)
+		close(link);
+	return err;
+}
+
+/* The order in which no moment leaks or loses a connection: what the hooks need is there before
+ * they are, and they decide nothing before the policy is active.
+ */
+static int attach_all(struct attaching *a, struct st_err *e)
+{
+	struct policy *p = &a->rules.policy;
+	int six, err;
+
+	p->flags &= ~POLICY_ACTIVE;
+	err = maps_put_policy(&a->dp, a->ns.cookie, p, BPF_NOEXIST, e);
+	err = err ?: maps_put_counters(&a->dp, a->ns.cookie, e);
+	err = err ?: maps_put_rules(&a->dp, &a->rules, e);
+	if (!err && mkdir(a->dir, 0700))
+		err = err_sys(e, errno, "directory", a->dir);
+	err = err ?: link_hooks(a, e);
+	err = err ?: link_inbound(a, e);
+	err = err ?: netns_run(&a->ns, scan_listeners, a, e);
+	if (!err && p->flags & POLICY_V6) {
+		six = netns_add_six(&a->ns, e);
+		if (six > 0)
+			p->flags |= POLICY_ADDED_SIX;
+		err = six < 0 ? six : 0;
+	}
+	p->flags |= POLICY_ACTIVE;
+	err = err ?: maps_put_policy(&a->dp, a->ns.cookie, p, BPF_EXIST, e);
+	if (err && p->flags & POLICY_ADDED_SIX)
+		netns_remove_six(&a->ns, e);
+	return err;
+}
+
+/* What an attach or detach that was killed left of this pod, by name or by namespace. */
+static int clear_wreck(const struct attaching *a, struct st_err *e)
+{
+	struct policy p;
+	__u64 cookie;
+	int err;
+
+	if (!bpf_map_lookup_elem(a->dp.map[MAP_st_policy], &a->ns.cookie, &p)) {
+		err = pod_remove(&a->dp, p.name, a->ns.cookie, &p, e);
+		if (err)
+			return err;
+	}
+	if (!maps_find_policy(&a->dp, a->name, &cookie, &p))
+		return pod_remove(&a->dp, a->name, cookie, &p, e);
+	return pod_remove(&a->dp, a->name, 0, NULL, e);
+}
+
+static int take_lock(struct st_err *e)
+{
+	int err = bpffs_mount(e);
+
+	return err ?: bpffs_lock(1, e);
+}
+
+static int attach_locked(struct attaching *a, const struct pod_spec *spec, __u64 cgroup_id,
+			 struct st_err *e)
+{
+	struct st_err ignored = {};
+	struct policy *p = &a->rules.policy;
+	struct policy old;
+	int err;
+
+	err = find_conflict(a, cgroup_id, e);
+	if (err < 0)
+		return err;
+	if (err) {
+		bpf_map_lookup_elem(a->dp.map[MAP_st_policy], &a->ns.cookie, &old);
+		return pod_replace_rules(&a->dp, &a->ns, &old, &a->rules, e);
+	}
+	err = cgroup_check_hooks(spec->cgroup, e);
+	err = err ?: clear_wreck(a, e);
+	if (err)
+		return err;
+	p->cgroup_id = cgroup_id;
+	p->netns_dev = a->ns.dev;
+	p->netns_ino = a->ns.ino;
+	memcpy(p->name, a->name, sizeof(p->name));
+	err = attach_all(a, e);
+	if (err)
+		pod_remove(&a->dp, a->name, a->ns.cookie, p, &ignored);
+	return err;
+}
+
+int pod_attach(const struct pod_spec *spec, struct st_err *e)
+{
+	struct attaching a = { .cgroup = -1, .ns.fd = -1 };
+	struct st_err ignored = {};
+	__u64 cgroup_id = 0;
+	int lock, err;
+
+	err = name_of(spec, a.name, e);
+	if (err)
+		return err;
+	a.cgroup = cgroup_open(spec->cgroup, &cgroup_id, e);
+	if (a.cgroup < 0)
+		return a.cgroup;
+	err = netns_open(spec->netns, &a.ns, e);
+	err = err ?: pod_make_rules(spec, &a.ns, &a.rules, e);
+	lock = err ? err : take_lock(e);
+	if (lock >= 0) {
+		bpffs_pod_dir(a.name, a.dir);
+		err = datapath_ensure(&a.dp, e);
+		err = err ?: attach_locked(&a, spec, cgroup_id, e);
+		if (err && a.dp.scan > 0)
+			pod_remove_datapath_if_unused(&a.dp, &ignored);
+		datapath_close(&a.dp);
+		close(lock);
+	} else {
+		err = lock;
+	}
+	ruleset_free(&a.rules);
+	netns_close(&a.ns);
+	close(a.cgroup);
+	return err;
+}
