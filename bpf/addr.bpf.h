@@ -48,6 +48,12 @@ static __always_inline struct addr addr_loopback_like(const struct addr *a)
 	return addr_v6(0, 0, 0, V6_LOOPBACK_WORD);
 }
 
+/* Where a redirected connection can come from and go to. */
+static __always_inline int addr_is_lo(const struct addr *a)
+{
+	return addr_is_loopback(a) | addr_is_passthrough(a);
+}
+
 /* 0.0.0.0, :: and ::ffff:0.0.0.0 all mean "no address". */
 static __always_inline int addr_is_any(const struct addr *a)
 {

@@ -19,6 +19,7 @@
 
 #define MARK_QUERY 1
 #define MARK_REPLY 2
+#define MARK_NOBODY (ST_ADDR_SLOTS + 1) /* the reply is for nobody */
 
 static __always_inline struct addr mark(const struct addr *like, __u32 direction, __u32 n)
 {
@@ -33,7 +34,7 @@ static __always_inline __u32 mark_number(const struct addr *a, __u32 direction)
 	__u32 low = bpf_ntohl(a->w[3]);
 	__u32 n = low & 0xffff;
 
-	if (n > ST_DNS_SLOTS)
+	if (n > MARK_NOBODY)
 		return 0;
 	if (addr_is_v4(a))
 		return low >> 16 == (127u << 8 | direction) ? n : 0;
@@ -62,23 +63,78 @@ static __always_inline struct addr given_source(struct bpf_sock_addr *ctx, int i
 	return addr_is_any(&a) ? (struct addr){} : a;
 }
 
-/* The slot of a further resolver, from 1; 0 if there is no memory for slots. */
-static __always_inline __u32 slot_for(struct bpf_sock *sk, const struct addr *server, __u64 netns)
+/* The number of the slot that has A, from 1; 0 if none. */
+static __always_inline __u32 slot_of(const struct addr_slots *s, const struct addr *a)
 {
-	struct dns_slots *s = bpf_sk_storage_get(&st_dns_slots, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	__u32 i;
 
-	if (!s)
-		return 0;
-	for (i = 0; i < ST_DNS_SLOTS; i++)
-		if (addr_equal(&s->server[i], server))
+	for (i = 0; i < ST_ADDR_SLOTS; i++)
+		if (addr_equal(&s->v[i], a))
 			return i + 1;
-	i = s->next % ST_DNS_SLOTS;
-	if (s->next >= ST_DNS_SLOTS)
-		count(netns, WHY_DNS_SLOT_REUSED, !addr_is_v4(server));
-	s->server[i] = *server;
+	return 0;
+}
+
+/* The same, with a new slot if none has it. */
+static __always_inline __u32 slot_for(struct addr_slots *s, const struct addr *a, __u64 netns)
+{
+	__u32 n = slot_of(s, a), i = s->next % ST_ADDR_SLOTS;
+
+	if (n)
+		return n;
+	if (s->next >= ST_ADDR_SLOTS)
+		count(netns, WHY_DNS_SLOT_REUSED, !addr_is_v4(a));
+	s->v[i] = *a;
 	s->next++;
 	return i + 1;
+}
+
+/* A server that is written to from port 53 answers to port 53, and asks nothing. */
+static __always_inline void dns_peer_wrote(struct bpf_sock_addr *ctx, struct bpf_sock *sk, int in6)
+{
+	struct addr from = ctx_addr(ctx, in6);
+	struct addr_slots *s;
+
+	if (RD(sk->state) == BPF_TCP_ESTABLISHED)
+		return;
+	s = bpf_sk_storage_get(&st_dns_peers, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (s)
+		slot_for(s, &from, bpf_get_netns_cookie(ctx));
+}
+
+static __always_inline int dns_is_answer(struct bpf_sock *sk, const struct addr *to)
+{
+	struct addr_slots *s = bpf_sk_storage_get(&st_dns_peers, sk, 0, 0);
+
+	return s && slot_of(s, to);
+}
+
+/* A connected socket asks another resolver than the one it is connected to: it never gets to read a
+ * reply to that, as the kernel filters by the peer. The mark keeps up the difference that both
+ * going to the agent would hide.
+ */
+static __always_inline void dns_connected_asks(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
+					       const struct flow *f, int in6)
+{
+	struct origin *o = origin_of(sk);
+	struct addr nobody = mark(&f->dst, MARK_QUERY, MARK_NOBODY);
+
+	if (o && o->kind == ORIGIN_APP && !addr_equal(&o->dst, &f->dst))
+		put_source(ctx, &nobody, in6);
+}
+
+/* Whether replies without a mark are taken for this resolver's: it is the socket's first, or the
+ * first of the other family. S may be NULL.
+ */
+static __always_inline int is_first(const struct origin *o, struct addr_slots *s,
+				    const struct addr *server)
+{
+	if (addr_is_v4(&o->dst) == addr_is_v4(server))
+		return addr_equal(&o->dst, server);
+	if (!s)
+		return 0;
+	if (addr_is_zero(&s->other))
+		s->other = *server;
+	return addr_equal(&s->other, server);
 }
 
 /* Before a query of an unconnected socket goes to the agent. SRC is the source it would have had.
@@ -88,33 +144,38 @@ static __always_inline int dns_app_asks(struct bpf_sock_addr *ctx, struct bpf_so
 					const struct policy *p, const struct flow *f,
 					const struct addr *src, __u64 netns, int in6)
 {
-	struct origin *o = origin_of(sk);
 	struct origin first = { .dst = f->dst, .port = RD(ctx->user_port), .kind = ORIGIN_DNS };
-	struct addr own = addr_is_v4(&f->dst) ? p->src4 : p->src6;
+	struct addr own = addr_is_v4(&f->dst) ? p->src4 : p->src6, marked;
 	struct addr given = given_source(ctx, in6);
-	__u32 n;
+	struct origin *o = origin_of(sk);
+	struct addr_slots *s = 0;
 
 	if (!o || o->kind != ORIGIN_DNS) {
 		if (o && o->source == SOURCE_OURS)
 			first.source = SOURCE_OURS; /* it was connected, and our bind stuck */
 		if (origin_set(sk, &first))
 			return -1;
-	} else if (!addr_equal(&o->dst, &f->dst)) {
-		/* The agent's reply goes to the pod's address: a socket bound to any other would
-		 * not get it, and has to do with one resolver at a time.
-		 */
-		if (!addr_is_zero(&given) && !addr_equal(&given, &own)) {
-			count(netns, WHY_DNS_SLOT_REUSED, !addr_is_v4(&f->dst));
-			o->dst = f->dst;
-			return 0;
-		}
-		n = slot_for(sk, &f->dst, netns);
-		if (!n)
-			return -1;
-		first.dst = mark(&f->dst, MARK_QUERY, n);
-		put_source(ctx, &first.dst, in6);
+		goto unmarked;
+	}
+	if (addr_equal(&o->dst, &f->dst))
+		goto unmarked;
+	s = bpf_sk_storage_get(&st_dns_slots, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!s)
+		return -1;
+	if (is_first(o, s, &f->dst))
+		goto unmarked;
+	/* The agent's reply goes to the pod's address: a socket bound to any other would not get
+	 * it, and has to do with one resolver at a time.
+	 */
+	if (!addr_is_zero(&given) && !addr_equal(&given, &own)) {
+		count(netns, WHY_DNS_SLOT_REUSED, !addr_is_v4(&f->dst));
+		o->dst = f->dst;
 		return 0;
 	}
+	marked = mark(&f->dst, MARK_QUERY, slot_for(s, &f->dst, netns));
+	put_source(ctx, &marked, in6);
+	return 0;
+unmarked:
 	if (!addr_is_zero(src) && addr_is_zero(&given))
 		put_source(ctx, src, in6);
 	return 0;
@@ -198,6 +259,8 @@ static __always_inline int dns_agent_sends(struct bpf_sock_addr *ctx, struct bpf
 	if (n) {
 		from = mark(&to, MARK_REPLY, n);
 		put_source(ctx, &from, in6);
+		if (n == MARK_NOBODY)
+			shown = addr_loopback_like(&to);
 		if (!addr_is_zero(&shown))
 			ctx_put(ctx, &shown, in6);
 		RD(ctx->user_port) = port;
@@ -262,21 +325,20 @@ static __always_inline void dns_app_receives(struct bpf_sock_addr *ctx, struct b
 	struct addr from = ctx_addr(ctx, in6), loopback = addr_loopback_like(&from);
 	__u32 n = mark_number(&from, MARK_REPLY);
 	struct origin *o = origin_of(sk);
+	struct addr_slots *s;
 	struct addr server;
 
-	if (!o || o->kind == ORIGIN_PROXY)
+	if (!o || o->kind == ORIGIN_PROXY || n == MARK_NOBODY)
 		return;
-	if (n) {
-		struct dns_slots *s = bpf_sk_storage_get(&st_dns_slots, sk, 0, 0);
-
-		if (!s)
-			return;
-		server = s->server[(n - 1) % ST_DNS_SLOTS];
-	} else if (addr_equal(&from, &loopback)) {
+	s = bpf_sk_storage_get(&st_dns_slots, sk, 0, 0);
+	if (n && s)
+		server = s->v[(n - 1) % ST_ADDR_SLOTS];
+	else if (n || !addr_equal(&from, &loopback))
+		return;
+	else if (s && addr_is_v4(&o->dst) != addr_is_v4(&from))
+		server = s->other;
+	else
 		server = o->dst;
-	} else {
-		return;
-	}
 	count(bpf_get_netns_cookie(ctx), WHY_DNS_REPLY, !addr_is_v4(&server));
 	ctx_put(ctx, &server, in6);
 	RD(ctx->user_port) = o->port;

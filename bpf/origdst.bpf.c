@@ -76,7 +76,7 @@ static __always_inline void handshake_begins(struct bpf_sock_ops *ctx)
 }
 
 /* PASSIVE_ESTABLISHED_CB: before accept() can return the socket. A redirected connection always
- * comes to loopback, so that all others cost no look-up.
+ * comes to lo, so that all others cost no look-up.
  */
 static __always_inline void handshake_arrives(struct bpf_sock_ops *ctx)
 {
@@ -85,7 +85,7 @@ static __always_inline void handshake_arrives(struct bpf_sock_ops *ctx)
 	struct handshake_key k;
 	struct origin *sent, o;
 
-	if (!sk || !addr_is_loopback(&local))
+	if (!sk || !addr_is_lo(&local))
 		return;
 	k = key_of_accepted(ctx);
 	sent = bpf_map_lookup_elem(&st_handshake, &k);

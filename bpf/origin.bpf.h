@@ -22,8 +22,16 @@ struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
-	__type(value, struct dns_slots);
+	__type(value, struct addr_slots);
 } st_dns_slots SEC(".maps") __weak;
+
+/* unconnected UDP socket -> who wrote to it from port 53. Gone with the socket. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct addr_slots);
+} st_dns_peers SEC(".maps") __weak;
 
 /* the DNS agent's socket -> whom it was shown under another port. Gone with the socket. */
 struct {

@@ -16,29 +16,72 @@ static __always_inline const struct policy *policy_of(__u64 netns)
 	return p && p->flags & POLICY_ACTIVE ? p : 0;
 }
 
-/* Redirected connections may use all of 127.0.0.0/8 if the listener that 127.0.0.1 leads to is bound
- * to the wildcard: else all those of a pod had to share one range of ports. To the inbound listener
- * only a socket that has chosen its port needs that.
+/* What 127.0.0.1:PORT or [::1]:PORT leads to: a listener, or the connection that has these very
+ * addresses with that source. To be released.
  */
-static __always_inline int may_spread(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
-				      const struct policy *p, const struct flow *f, __u16 port)
+static __always_inline struct bpf_sock *at_proxy(struct bpf_sock_addr *ctx, const struct addr *src,
+						 __be16 sport, __u16 port)
 {
-	struct bpf_sock_tuple t = { .ipv4 = { V4_LOOPBACK, V4_LOOPBACK, 0, bpf_htons(port) } };
-	struct bpf_sock *listener;
-	int wildcard;
+	struct bpf_sock_tuple t = {};
 
-	if (!(p->flags & POLICY_SPREAD) || f->proto != ST_TCP || !addr_is_v4(&f->dst) ||
-	    (port != p->outbound_port && !RD(sk->src_port)))
+	if (addr_is_v4(src)) {
+		t.ipv4.saddr = src->w[3];
+		t.ipv4.daddr = V4_LOOPBACK;
+		t.ipv4.sport = sport;
+		t.ipv4.dport = bpf_htons(port);
+		return bpf_sk_lookup_tcp(ctx, &t, sizeof(t.ipv4), BPF_F_CURRENT_NETNS, 0);
+	}
+	t.ipv6.saddr[0] = src->w[0];
+	t.ipv6.saddr[1] = src->w[1];
+	t.ipv6.saddr[2] = src->w[2];
+	t.ipv6.saddr[3] = src->w[3];
+	t.ipv6.daddr[3] = V6_LOOPBACK_WORD;
+	t.ipv6.sport = sport;
+	t.ipv6.dport = bpf_htons(port);
+	return bpf_sk_lookup_tcp(ctx, &t, sizeof(t.ipv6), BPF_F_CURRENT_NETNS, 0);
+}
+
+static __always_inline int is_wildcard_listener(struct bpf_sock *sk)
+{
+	return RD(sk->state) == BPF_TCP_LISTEN && !RD(sk->src_ip4) &&
+	       !(RD(sk->src_ip6[0]) | RD(sk->src_ip6[1]) | RD(sk->src_ip6[2]) | RD(sk->src_ip6[3]));
+}
+
+/* Whether the proxy may be dialled at another address than 127.0.0.1 or ::1, which needs a listener
+ * on the wildcard, and whether it has to be: all connections of the pod that go to the outbound port
+ * of one address share one range of source ports, and a socket that was bound to a port before may
+ * find that this very pair of addresses is in use.
+ */
+static __always_inline int must_spread(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
+				       const struct policy *p, const struct flow *f, __u16 port)
+{
+	struct addr src = addr_is_zero(&f->src) ? addr_loopback_like(&f->dst) : f->src;
+	__be16 sport = bpf_htons(RD(sk->src_port));
+	int spread = addr_is_v4(&f->dst) && port == p->outbound_port;
+	struct bpf_sock *found;
+	int state, wildcard;
+
+	if (!(p->flags & POLICY_SPREAD) || f->proto != ST_TCP || (!spread && !sport))
 		return 0;
-	listener = bpf_sk_lookup_tcp(ctx, &t, sizeof(t.ipv4), BPF_F_CURRENT_NETNS, 0);
-	if (!listener)
+	found = at_proxy(ctx, &src, sport, port);
+	if (!found)
 		return 0;
-	wildcard = !listener->src_ip4;
-	bpf_sk_release(listener);
+	state = RD(found->state);
+	wildcard = is_wildcard_listener(found);
+	bpf_sk_release(found);
+	if (state == BPF_TCP_LISTEN)
+		return wildcard && spread;
+	found = at_proxy(ctx, &src, 0, port);
+	if (!found)
+		return 0;
+	wildcard = is_wildcard_listener(found);
+	bpf_sk_release(found);
 	return wildcard;
 }
 
-/* Loopback of the flow's family; one of 127.1.0.0 to 127.254.255.255 if it may. */
+/* Loopback of the flow's family if it may; else one of 127.1.0.0 to 127.254.255.255, and in IPv6,
+ * which has but one loopback address, ::6.
+ */
 static __always_inline struct addr proxy_address(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
 						 const struct policy *p, const struct flow *f,
 						 __u16 port)
@@ -46,10 +89,12 @@ static __always_inline struct addr proxy_address(struct bpf_sock_addr *ctx, stru
 	struct addr a = addr_loopback_like(&f->dst);
 	__u32 r;
 
-	if (may_spread(ctx, sk, p, f, port)) {
-		r = bpf_get_prandom_u32();
-		a.w[3] = ST_BE32(127u << 24 | (1 + (r >> 16 & 0xff) % 254) << 16 | (r & 0xffff));
-	}
+	if (!must_spread(ctx, sk, p, f, port))
+		return a;
+	if (!addr_is_v4(&f->dst))
+		return addr_v6(0, 0, 0, ST_V4(0, 0, 0, 6));
+	r = bpf_get_prandom_u32();
+	a.w[3] = ST_BE32(127u << 24 | (1 + (r >> 16 & 0xff) % 254) << 16 | (r & 0xffff));
 	return a;
 }
 
@@ -164,11 +209,14 @@ static __always_inline int on_sendmsg(struct bpf_sock_addr *ctx, int in6)
 		return 1;
 	f = flow_from(ctx, sk, 0, in6);
 	flow_classify(p, &f, sk, &source);
+	f.reply = dns_is_answer(sk, &f.dst);
 	v = verdict_outbound(p, &f);
 	count(netns, v.why, !addr_is_v4(&f.dst));
 	if (v.action == ACTION_PASS)
 		return 1;
-	if (RD(sk->state) != BPF_TCP_ESTABLISHED)
+	if (RD(sk->state) == BPF_TCP_ESTABLISHED)
+		dns_connected_asks(ctx, sk, &f, in6);
+	else
 		err = dns_app_asks(ctx, sk, p, &f, &source, netns, in6);
 	if (err) {
 		count(netns, WHY_REFUSED_NO_MEMORY, !addr_is_v4(&f.dst));

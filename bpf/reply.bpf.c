@@ -16,6 +16,8 @@ static __always_inline int on_recvmsg(struct bpf_sock_addr *ctx, int in6)
 		dns_agent_receives(ctx, sk, in6);
 	else if (RD(ctx->user_port) == bpf_htons(ST_DNS_PORT))
 		dns_app_receives(ctx, sk, in6);
+	else if (RD(ctx->user_port) == bpf_htons(53))
+		dns_peer_wrote(ctx, sk, in6);
 	return 1;
 }
 
@@ -26,7 +28,7 @@ static __always_inline void show_source(struct bpf_sock_addr *ctx, const struct 
 {
 	struct addr a = ctx_addr(ctx, in6);
 
-	if (o->source == SOURCE_KERNEL && addr_is_loopback(&a) && !addr_is_zero(&o->src))
+	if (o->source == SOURCE_KERNEL && addr_is_lo(&a) && !addr_is_zero(&o->src))
 		ctx_put(ctx, &o->src, in6);
 }
 

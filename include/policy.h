@@ -15,7 +15,7 @@
 #define ST_DNS_PORT 15053  /* not configurable in Istio either */
 #define ST_NAME_MAX 128	   /* bytes of a pod's name, the final NUL included */
 #define ST_LISTENERS 64	   /* slots for a pod's 15006 listeners: more than a proxy has workers */
-#define ST_DNS_SLOTS 16	   /* further resolvers that one unconnected UDP socket has asked */
+#define ST_ADDR_SLOTS 16   /* of one unconnected UDP socket: further resolvers, or peers */
 #define ST_DNS_CLIENTS 256 /* of such queries at once, for one socket of the DNS agent */
 #define ST_DNS_PORT_SHOWN 61440	 /* and the ports they are shown with: above ephemeral ones */
 #define ST_PODS_MAX 4096	 /* on a node; hash tables cost 16 bytes for each they could hold */
@@ -140,9 +140,13 @@ struct listener_key {
 	__u32 pad;
 };
 
-/* The resolvers that one unconnected socket asked after the first; slot n answers from 127.2.0.n. */
-struct dns_slots {
-	struct addr server[ST_DNS_SLOTS];
+/* Some addresses that one unconnected UDP socket has to do with, the oldest replaced first: the
+ * resolvers it asked after its first one (slot n answers from 127.2.0.n, n from 1), or who wrote to
+ * it from port 53.
+ */
+struct addr_slots {
+	struct addr v[ST_ADDR_SLOTS];
+	struct addr other; /* the first resolver of the other family than the socket's very first */
 	__u32 next;
 	__u32 pad;
 };

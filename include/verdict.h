@@ -22,6 +22,8 @@
 	X(OUT_PROXY, "out-proxy", "the proxy's own traffic")                                       \
 	X(OUT_GROUP_EXCLUDED, "out-group-excluded", "the owner's group is not captured")           \
 	X(OUT_DNS, "out-dns", "DNS: to the proxy's DNS agent")                                     \
+	X(OUT_DNS_ANSWER, "out-dns-answer",                                                        \
+	  "an answer to a datagram that came from port 53, no query")                              \
 	X(OUT_LOOPBACK, "out-loopback", "to the loopback address")                                 \
 	X(OUT_CIDR_EXCLUDED, "out-cidr-excluded", "the destination is in an excluded CIDR")        \
 	X(OUT_PORT_INCLUDED, "out-port-included", "the outbound port is included: to the proxy")   \
@@ -64,12 +66,12 @@ struct counters {
 
 /* Facts about one attempt. Filled by bpf/flow.bpf.h, by a test row or by explain. */
 struct flow {
-	struct addr src; /* the address the socket is bound to, all zero if none */
-	struct addr dst; /* 0.0.0.0 and :: already made what the kernel makes of them */
-	__u32 uid, gid;	 /* of the socket's file; (__u32)-1 if it has none */
-	__u16 dport;	 /* host order */
-	__u8 proto;	 /* ST_TCP or ST_UDP */
-	__u8 pad;
+	struct addr src;	    /* the address the socket is bound to, all zero if none */
+	struct addr dst;	    /* 0.0.0.0 and :: already made what the kernel makes of them */
+	__u32 uid, gid;		    /* of the socket's file; (__u32)-1 if it has none */
+	__u16 dport;		    /* host order */
+	__u8 proto;		    /* ST_TCP or ST_UDP */
+	__u8 reply;		    /* 1: UDP to who wrote to this socket from port 53 */
 	__u32 src_class;	    /* enum addr_class; inbound only */
 	__u32 dst_class;	    /* enum addr_class; outbound only */
 	__u32 port_class;	    /* enum id_class of dport */
@@ -249,6 +251,11 @@ ST_INLINE struct verdict verdict_outbound(const struct policy *p, const struct f
 
 	if (!flow_matters(p, f))
 		return pass(WHY_OUT_NOT_TCP);
+	/* iptables would send it to the DNS agent, since the conntrack zones that keep the agent's
+	 * queries apart hide that it is an answer: a fault of the rules, not a wish.
+	 */
+	if (f->reply)
+		return pass(WHY_OUT_DNS_ANSWER);
 	v = outbound_rules(p, f);
 	/* With iptables the route is looked up before OUTPUT, and a loopback source has none to
 	 * another host: the kernel's EINVAL must stay what the app sees.

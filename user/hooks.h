@@ -27,6 +27,7 @@
 	X(st_origin)      \
 	X(st_dns_slots)   \
 	X(st_dns_clients) \
+	X(st_dns_peers)   \
 	X(st_handshake)
 
 #define ST_ID(name, ...) HOOK_##name,
