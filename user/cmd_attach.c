@@ -60,7 +60,7 @@ static int root_needed(struct st_err *e)
 
 /* The paths that --pid stands for; buffers are the caller's. */
 static int from_pid(const char *text, char cgroup[PATH_MAX], char netns[64], char resolv[64],
-		    struct st_err *e)
+		    char group[64], struct st_err *e)
 {
 	char *end;
 	long pid = strtol(text, &end, 10);
@@ -69,6 +69,7 @@ static int from_pid(const char *text, char cgroup[PATH_MAX], char netns[64], cha
 		return err_set(e, EINVAL, "pid", text, "not a process id");
 	snprintf(netns, 64, "/proc/%ld/ns/net", pid);
 	snprintf(resolv, 64, "/proc/%ld/root/etc/resolv.conf", pid);
+	snprintf(group, 64, "/proc/%ld/root/etc/group", pid);
 	return cgroup_of_pid(pid, cgroup, e);
 }
 
@@ -90,14 +91,15 @@ static int attach(const struct attach_args *a, struct config *config, struct st_
 	struct pod_spec spec = {
 		.name = a->name, .cgroup = a->cgroup, .netns = a->netns, .config = config
 	};
-	char cgroup[PATH_MAX], netns[64], resolv[64];
+	char cgroup[PATH_MAX], netns[64], resolv[64], group[64];
 
 	if (a->pid) {
-		if (from_pid(a->pid, cgroup, netns, resolv, e))
+		if (from_pid(a->pid, cgroup, netns, resolv, group, e))
 			return EXIT_FAILED;
 		spec.cgroup = cgroup;
 		spec.netns = netns;
 		spec.resolv_conf = resolv;
+		spec.group_file = group;
 	}
 	return cmd_result(pod_attach(&spec, e), NULL, e);
 }

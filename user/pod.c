@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* A pod's policy: made, and replaced in a live pod. */
+#define _GNU_SOURCE
 #include <errno.h>
+#include <grp.h>
 #include <linux/membarrier.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +13,7 @@
 #include <bpf/bpf.h>
 
 #include "bpffs.h"
+#include "idmap.h"
 #include "pod_impl.h"
 #include "pod_maps.h"
 
@@ -37,12 +40,57 @@ static int add_resolvers(const struct config *c, const char *resolv_conf, struct
 	return err;
 }
 
+/* A gid by name, in a group file of the pod. */
+static int find_group(void *ctx, const char *name, __u32 *ret)
+{
+	struct group *g;
+	FILE *f = ctx;
+
+	rewind(f);
+	while ((g = fgetgrent(f))) {
+		if (strcmp(g->gr_name, name))
+			continue;
+		*ret = g->gr_gid;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+static int no_group_file(void *ctx, const char *name, __u32 *ret)
+{
+	(void)ctx, (void)name, (void)ret;
+	return -ENODATA;
+}
+
+/* Names of owner groups mean those of the pod's own files, and its ids those of its user namespace. */
+static int resolve_ids(const struct pod_spec *spec, const struct netns *ns, struct st_err *e)
+{
+	FILE *f = spec->group_file ? fopen(spec->group_file, "re") : NULL;
+	struct idmap map;
+	int err;
+
+	err = config_resolve_groups(spec->config, f ? find_group : no_group_file, f, e);
+	if (f)
+		fclose(f);
+	if (err) {
+		err_hint(e, "give the group's number, or --pid of a process that has its name");
+		return err;
+	}
+	err = idmap_read(ns->fd, &map, e);
+	if (err)
+		return err;
+	err = idmap_translate(&map, spec->config, e);
+	idmap_free(&map);
+	return err;
+}
+
 int pod_make_rules(const struct pod_spec *spec, const struct netns *ns, struct ruleset *rs,
 		   struct st_err *e)
 {
 	struct pod_facts facts;
-	int err = netns_facts(ns, spec->config->dual_stack, &facts, e);
+	int err = resolve_ids(spec, ns, e);
 
+	err = err ?: netns_facts(ns, spec->config->dual_stack, &facts, e);
 	if (err)
 		return err;
 	err = add_resolvers(spec->config, spec->resolv_conf, &facts, e);

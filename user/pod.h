@@ -21,6 +21,7 @@ struct pod_spec {
 	const char *cgroup;	 /* a cgroup v2 directory */
 	const char *netns;	 /* a network namespace's file */
 	const char *resolv_conf; /* the pod's, for a policy that needs it; NULL: not known */
+	const char *group_file;	 /* the pod's, for groups given by name; NULL: not known */
 	struct config *config;	 /* groups may become resolved */
 };
 
