@@ -171,6 +171,10 @@ static __always_inline void flow_classify(const struct policy *p, struct flow *f
 	else
 		*source = addr_is_v4(&f->dst) ? p->src4 : p->src6;
 	f->port_class = id_class_of(p, ID_PORT, f->dport);
+	if (p->flags & POLICY_IFACES && RD(sk->bound_dev_if)) {
+		f->bound_iface = 1;
+		f->iface_class = id_class_of(p, ID_IFACE, RD(sk->bound_dev_if));
+	}
 	if (p->flags & POLICY_OWNER_SETS) {
 		f->uid_class = id_class_of(p, ID_UID, f->uid);
 		f->gid_class = id_class_of(p, ID_GID, f->gid);

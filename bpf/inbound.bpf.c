@@ -8,6 +8,9 @@
 
 const volatile __u64 netns_cookie = 0;
 
+/* 0 on kernels whose context has no ingress_ifindex (before 5.17): -c is refused there. */
+const volatile __u32 knows_iface = 1;
+
 /* The first listener that fits: a v6-only one does not fit an IPv4 connection (-EAFNOSUPPORT). A
  * group of SO_REUSEPORT listeners is balanced by the kernel whichever of it is named. F_REPLACE
  * wins over a program that ran before us, without it that one's choice would bypass the proxy.
@@ -53,6 +56,8 @@ int st_inbound(struct bpf_sk_lookup *ctx)
 	if (remote)
 		f.src_class = remote->class;
 	f.port_class = id_class_of(p, ID_PORT, f.dport);
+	if (knows_iface && p->flags & POLICY_IFACES)
+		f.iface_class = id_class_of(p, ID_IFACE, RD(ctx->ingress_ifindex));
 	v = verdict_inbound(p, &f);
 	count(netns, v.why, !addr_is_v4(&f.dst));
 	if (v.action == ACTION_PASS || assign_listener(ctx) == SK_PASS)

@@ -39,6 +39,7 @@ enum policy_flag {
 	POLICY_GROUPS_ONLY = 1 << 7,	   /* --outbound-owner-groups is a list */
 	POLICY_DNS_BEFORE_LO = 1 << 8, /* UDP 53 is decided before source 127.0.0.6: Istio < 1.25 */
 	POLICY_OWNER_SETS = 1 << 9,    /* there are uids or gids beside the first: ask st_ids */
+	POLICY_IFACES = 1 << 12,       /* there are excluded interfaces: ask st_ids */
 	POLICY_SPREAD = 1 << 10,       /* lo is 127.0.0.0/8: redirected TCP may use all of it */
 	POLICY_ADDED_SIX = 1 << 11,    /* attach added ::6/128 to lo, detach takes it away */
 };
@@ -62,11 +63,12 @@ struct policy {
  * of all prefixes that cover it, so that one longest match answers for every list at once.
  */
 enum addr_class {
-	CLASS_LOCAL = 1 << 0,	 /* an address of the namespace: the route is lo */
-	CLASS_LOOPBACK = 1 << 1, /* in --ipv4-loopback-cidr, or ::1 */
-	CLASS_INCLUDED = 1 << 2, /* -i */
-	CLASS_EXCLUDED = 1 << 3, /* -x */
-	CLASS_RESOLVER = 1 << 4, /* a nameserver of the pod */
+	CLASS_LOCAL = 1 << 0,	       /* an address of the namespace: the route is lo */
+	CLASS_LOOPBACK = 1 << 1,       /* in --ipv4-loopback-cidr, or ::1 */
+	CLASS_INCLUDED = 1 << 2,       /* -i */
+	CLASS_EXCLUDED = 1 << 3,       /* -x */
+	CLASS_IFACE_EXCLUDED = 1 << 5, /* the route is by an interface of -c */
+	CLASS_RESOLVER = 1 << 4,       /* a nameserver of the pod */
 };
 
 struct class_key {
@@ -83,7 +85,7 @@ struct class_value {
 };		     /* or with CLASS_LOCAL the destination itself */
 
 /* What a port, uid or gid is, for one policy: st_ids. */
-enum id_kind { ID_PORT = 1, ID_UID, ID_GID };
+enum id_kind { ID_PORT = 1, ID_UID, ID_GID, ID_IFACE };
 
 struct id_key {
 	__u32 policy;
@@ -100,6 +102,7 @@ enum id_class {
 	PORT_TUNNEL_SELF = 1 << 5,     /* -e given: also not from the proxy to itself */
 	OWNER_PROXY = 1 << 6,	       /* -u or -g, beyond the first */
 	OWNER_GROUP = 1 << 7,	       /* --outbound-owner-groups */
+	IFACE_EXCLUDED = 1 << 9,       /* -c */
 	OWNER_GROUP_EXCLUDED = 1 << 8, /* --outbound-owner-groups-exclude */
 };
 

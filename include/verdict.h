@@ -12,6 +12,7 @@
  * The order is the order of the counters, and so part of the layout.
  */
 #define ST_REASONS(X)                                                                              \
+	X(OUT_IFACE_EXCLUDED, "out-iface-excluded", "by an excluded interface")                    \
 	X(OUT_FAMILY_OFF, "out-family-off", "IPv6 is not captured in this pod")                    \
 	X(OUT_PORT_EXCLUDED, "out-port-excluded", "the outbound port is excluded")                 \
 	X(OUT_PASSTHROUGH, "out-passthrough",                                                      \
@@ -32,6 +33,7 @@
 	X(OUT_NOT_TCP, "out-not-tcp", "neither TCP nor DNS")                                       \
 	X(OUT_SOURCE_LOOPBACK, "out-source-loopback",                                              \
 	  "bound to a loopback address, which cannot reach that destination")                      \
+	X(IN_IFACE_EXCLUDED, "in-iface-excluded", "by an excluded interface")                      \
 	X(IN_FAMILY_OFF, "in-family-off", "IPv6 is not captured in this pod")                      \
 	X(IN_NOT_TCP, "in-not-tcp", "inbound traffic other than TCP is never captured")            \
 	X(IN_LOCAL, "in-local", "from inside the pod")                                             \
@@ -66,15 +68,17 @@ struct counters {
 
 /* Facts about one attempt. Filled by bpf/flow.bpf.h, by a test row or by explain. */
 struct flow {
-	struct addr src;	    /* the address the socket is bound to, all zero if none */
-	struct addr dst;	    /* 0.0.0.0 and :: already made what the kernel makes of them */
-	__u32 uid, gid;		    /* of the socket's file; (__u32)-1 if it has none */
-	__u16 dport;		    /* host order */
-	__u8 proto;		    /* ST_TCP or ST_UDP */
-	__u8 reply;		    /* 1: UDP to who wrote to this socket from port 53 */
-	__u32 src_class;	    /* enum addr_class; inbound only */
-	__u32 dst_class;	    /* enum addr_class; outbound only */
-	__u32 port_class;	    /* enum id_class of dport */
+	struct addr src;   /* the address the socket is bound to, all zero if none */
+	struct addr dst;   /* 0.0.0.0 and :: already made what the kernel makes of them */
+	__u32 uid, gid;	   /* of the socket's file; (__u32)-1 if it has none */
+	__u16 dport;	   /* host order */
+	__u8 proto;	   /* ST_TCP or ST_UDP */
+	__u8 reply;	   /* 1: UDP to who wrote to this socket from port 53 */
+	__u32 src_class;   /* enum addr_class; inbound only */
+	__u32 dst_class;   /* enum addr_class; outbound only */
+	__u32 port_class;  /* enum id_class of dport */
+	__u32 iface_class; /* of the incoming interface, or the one that the socket is bound to */
+	__u32 bound_iface; /* 1: it is bound to one, so that routes by others do not count */
 	__u32 uid_class, gid_class; /* only with POLICY_OWNER_SETS */
 };
 
@@ -216,6 +220,8 @@ ST_INLINE struct verdict outbound_rules(const struct policy *p, const struct flo
 
 	if (!addr_is_v4(&f->dst) && !(p->flags & POLICY_V6))
 		return pass(WHY_OUT_FAMILY_OFF);
+	if (f->bound_iface ? f->iface_class & IFACE_EXCLUDED : f->dst_class & CLASS_IFACE_EXCLUDED)
+		return pass(WHY_OUT_IFACE_EXCLUDED);
 	if (f->port_class & PORT_OUT_EXCLUDED)
 		return pass(WHY_OUT_PORT_EXCLUDED);
 	if (f->dst_class & CLASS_LOCAL && from_passthrough(f) &&
@@ -277,6 +283,8 @@ ST_INLINE struct verdict verdict_inbound(const struct policy *p, const struct fl
 		return pass(WHY_IN_FAMILY_OFF);
 	if (f->src_class & CLASS_LOCAL)
 		return pass(WHY_IN_LOCAL);
+	if (f->iface_class & IFACE_EXCLUDED)
+		return pass(WHY_IN_IFACE_EXCLUDED);
 	if (f->port_class & PORT_TUNNEL)
 		return pass(WHY_IN_TUNNEL);
 	if (p->flags & POLICY_IN_ALL) {

@@ -79,6 +79,7 @@ void config_free(struct config *c)
 	free(c->groups.v);
 	free(c->groups_exclude.v);
 	free(c->dns_servers.v);
+	free(c->ifaces.v);
 	free(c->resolv_conf);
 	*c = (struct config){ 0 };
 }

@@ -10,6 +10,7 @@
 #include "err.h"
 #include "options.h"
 #include "prefix.h"
+#include "values.h"
 
 struct port_list {
 	__u16 *v; /* host order, as given: unsorted, perhaps twice */
@@ -44,6 +45,16 @@ struct group_list {
 	int all; /* '*'; then the list is empty */
 };
 
+struct iface_name {
+	char text
+		[IFACE_NAME_MAX]; /* with a last '+' it stands for all that begin so, as in iptables */
+};
+
+struct iface_list {
+	struct iface_name *v;
+	size_t nr;
+};
+
 enum ipv6_mode { IPV6_AUTO, IPV6_ON, IPV6_OFF };
 
 struct config {
@@ -61,6 +72,7 @@ struct config {
 	struct prefix loopback;		  /* --ipv4-loopback-cidr */
 	struct group_list groups;	  /* --outbound-owner-groups */
 	struct group_list groups_exclude; /* of no effect unless groups.all */
+	struct iface_list ifaces;	  /* -c */
 	int redirect_dns, capture_all_dns, drop_invalid, dual_stack;
 	enum ipv6_mode ipv6;
 	struct addr_list dns_servers;	 /* instead of a resolv.conf, if given */

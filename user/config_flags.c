@@ -321,14 +321,19 @@ static int set_number(void *ctx, const struct option_row *row, const char *value
 	return given(ctx, row);
 }
 
-/* Rules by interface: a socket's connect() does not know yet which one its packets will take. */
 static int set_interfaces(void *ctx, const struct option_row *row, const char *value,
 			  struct st_err *e)
 {
-	if (!value[strspn(value, ",")])
-		return given(ctx, row);
-	err_hint(e, "exclude what is reached through it by address: --istio-service-exclude-cidr");
-	return refuse(e, row, value, "interfaces are not supported yet");
+	struct iface_list list = { 0 };
+	struct iface_list *to = field(ctx, row);
+	int err = parse_list(row, value, sizeof(*list.v), iface_parse, NULL, (void **)&list.v,
+			     &list.nr, e);
+
+	if (err)
+		return err;
+	free(to->v);
+	*to = list;
+	return given(ctx, row);
 }
 
 /* What a virtual machine sends is forwarded: no socket of this host ever connects. */
@@ -366,7 +371,9 @@ const struct option_row config_options[] = {
 	  set_ports, AT(out_include) },
 	{ "istio-local-outbound-ports-exclude", 'o', "PORTS",
 	  "outbound ports to leave alone, TCP and UDP [15020]", set_ports, AT(out_exclude) },
-	{ "istio-exclude-interfaces", 'c', "NAMES", "not supported yet", set_interfaces, 0 },
+	{ "istio-exclude-interfaces", 'c', "NAMES",
+	  "interfaces whose traffic is left alone; eth+ stands for all that begin so",
+	  set_interfaces, AT(ifaces) },
 	{ "kube-virt-interfaces", 'k', "NAMES", "refused: forwarded traffic has no socket",
 	  set_virtual, 0 },
 	{ "istio-inbound-tproxy-mark", 't', "MARK", "of no effect without TPROXY", set_number,

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,6 +17,10 @@
 #include <linux/rtnetlink.h>
 
 static const struct addr six = { .w = { 0, 0, 0, ST_V4(0, 0, 0, 6) } };
+
+/* Documentation addresses (RFC 5737, RFC 3849): the rest of the world. */
+static const struct addr world4 = { .w = { 0, 0, ST_V4(0, 0, 255, 255), ST_V4(192, 0, 2, 1) } };
+static const struct addr world6 = { .w = { ST_BE32(0x20010db8), 0, 0, ST_V4(0, 0, 0, 1) } };
 
 /* Sends one request in the current namespace and gives every part of the answer to cb. */
 static int talk(struct nlmsghdr *nlh, mnl_cb_t cb, void *ctx)
@@ -58,56 +63,88 @@ static void addr_from(const void *data, int family, struct addr *a)
 
 struct facts {
 	struct pod_facts *pod;
-	size_t room;
 	int nr_v4, nr_v6;	    /* addresses that count for Istio's detection */
 	struct addr first4, first6; /* the first global address of each family */
 };
 
-/* a: the destination; src: RTA_PREFSRC, or all zero. */
-static int add_local(struct facts *f, const struct addr *a, __u8 len, const struct addr *src)
+/* Room for one more of nr elements; the array grows by doubling when nr is a power of two. */
+static int grow(void **array, size_t nr, size_t size)
 {
-	size_t n = f->pod->nr_local, room = f->room ? 2 * f->room : 16;
-	struct pod_facts *pod = f->pod;
+	void *more;
 
-	if (n == f->room) {
-		struct prefix *local = realloc(pod->local, room * sizeof(*local));
-		struct addr *srcs = realloc(pod->local_src, room * sizeof(*srcs));
-
-		pod->local = local ? local : pod->local;
-		pod->local_src = srcs ? srcs : pod->local_src;
-		if (!local || !srcs)
-			return -ENOMEM;
-		f->room = room;
-	}
-	pod->local[n] = (struct prefix){ .addr = *a, .len = len };
-	pod->local_src[n] = *src;
-	pod->nr_local++;
+	if (nr & (nr - 1))
+		return 0;
+	more = realloc(*array, (nr ? 2 * nr : 1) * size);
+	if (!more)
+		return -ENOMEM;
+	*array = more;
 	return 0;
 }
 
-/* Every destination with a route of type local leaves by lo: own addresses, AnyIP ranges. */
+/* src: RTA_PREFSRC, or all zero. */
+static int add_local(struct pod_facts *pod, const struct prefix *dst, const struct addr *src)
+{
+	if (grow((void **)&pod->local, pod->nr_local, sizeof(*pod->local)) ||
+	    grow((void **)&pod->local_src, pod->nr_local, sizeof(*pod->local_src)))
+		return -ENOMEM;
+	pod->local[pod->nr_local] = *dst;
+	pod->local_src[pod->nr_local++] = *src;
+	return 0;
+}
+
+/* The kernel dumps the routes of one prefix in the order in which it prefers them. */
+static int add_route(struct pod_facts *pod, const struct prefix *dst, __u32 iface)
+{
+	size_t i;
+
+	for (i = 0; i < pod->nr_routes; i++)
+		if (!prefix_compare(&pod->routes[i].dst, dst))
+			return 0;
+	if (grow((void **)&pod->routes, pod->nr_routes, sizeof(*pod->routes)))
+		return -ENOMEM;
+	pod->routes[pod->nr_routes++] = (struct route){ .dst = *dst, .iface = iface };
+	return 0;
+}
+
+/* IPv6 link-local and multicast routes are there for every interface, and say nothing of it. */
+static int is_of_every_link(const struct prefix *dst)
+{
+	return !prefix_is_v4(dst) &&
+	       (addr_byte(&dst->addr, 0) == 0xff ||
+		(addr_byte(&dst->addr, 0) == 0xfe && (addr_byte(&dst->addr, 1) & 0xc0) == 0x80));
+}
+
+/* What has a route of type local leaves by lo: own addresses, AnyIP ranges. */
 static int on_route(const struct nlmsghdr *nlh, void *ctx)
 {
 	const struct rtmsg *rt = mnl_nlmsg_get_payload(nlh);
-	struct addr dst = {}, src = {};
+	struct pod_facts *pod = ((struct facts *)ctx)->pod;
+	struct prefix dst = { .len = rt->rtm_dst_len };
 	const struct nlattr *attr;
+	struct addr src = {};
+	__u32 iface = 0;
+	int err = 0;
 
-	if (rt->rtm_type != RTN_LOCAL ||
-	    (rt->rtm_table != RT_TABLE_LOCAL && rt->rtm_table != RT_TABLE_MAIN))
+	if (rt->rtm_table != RT_TABLE_LOCAL && rt->rtm_table != RT_TABLE_MAIN)
 		return MNL_CB_OK;
-	if (rt->rtm_family == AF_INET)
-		dst.w[2] = ST_V4(0, 0, 255, 255);
+	if (rt->rtm_family == AF_INET) {
+		dst.addr.w[2] = ST_V4(0, 0, 255, 255);
+		dst.len += 96;
+	}
 	mnl_attr_for_each(attr, nlh, sizeof(*rt)) {
 		if (mnl_attr_get_type(attr) == RTA_DST)
-			addr_from(mnl_attr_get_payload(attr), rt->rtm_family, &dst);
+			addr_from(mnl_attr_get_payload(attr), rt->rtm_family, &dst.addr);
 		else if (mnl_attr_get_type(attr) == RTA_PREFSRC)
 			addr_from(mnl_attr_get_payload(attr), rt->rtm_family, &src);
+		else if (mnl_attr_get_type(attr) == RTA_OIF)
+			iface = mnl_attr_get_u32(attr);
 	}
-	if (add_local(ctx, &dst, rt->rtm_dst_len + (rt->rtm_family == AF_INET ? 96 : 0), &src)) {
-		errno = ENOMEM;
-		return MNL_CB_ERROR;
-	}
-	return MNL_CB_OK;
+	if (rt->rtm_type == RTN_LOCAL)
+		err = add_local(pod, &dst, &src);
+	else if (rt->rtm_type == RTN_UNICAST && iface && !is_of_every_link(&dst))
+		err = add_route(pod, &dst, iface);
+	errno = -err;
+	return err ? MNL_CB_ERROR : MNL_CB_OK;
 }
 
 /* Istio counts every address that is neither loopback nor link-local, in this order. */
@@ -149,27 +186,74 @@ static int dump(int type, int family, mnl_cb_t cb, void *ctx)
 	return talk(nlh, cb, ctx);
 }
 
-/* What the kernel takes as source towards the rest of the world: it is asked by connecting a UDP
- * socket to a documentation address (RFC 5737, RFC 3849), which sends nothing.
+/* What the kernel takes as source towards an address: it is asked by connecting a UDP socket, which
+ * sends nothing. *ret is left as it is if there is no route.
  */
-static void ask_source(int family, const struct addr *fallback, struct addr *ret)
+static void ask_source(const struct addr *to, struct addr *ret)
 {
-	struct sockaddr_in sin = { .sin_family = AF_INET,
-				   .sin_port = htons(9),
-				   .sin_addr.s_addr = htonl(0xc0000201) };
+	int v4 = addr_is_v4(to);
+	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(9) };
 	struct sockaddr_in6 sin6 = { .sin6_family = AF_INET6, .sin6_port = htons(9) };
-	struct sockaddr *sa = family == AF_INET ? (void *)&sin : (void *)&sin6;
-	socklen_t len = family == AF_INET ? sizeof(sin) : sizeof(sin6);
-	int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct sockaddr *sa = v4 ? (void *)&sin : (void *)&sin6;
+	socklen_t len = v4 ? sizeof(sin) : sizeof(sin6);
+	int fd = socket(sa->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-	*ret = *fallback;
-	inet_pton(AF_INET6, "2001:db8::1", &sin6.sin6_addr);
-	if (fd >= 0 && !connect(fd, sa, len) && !getsockname(fd, sa, &len)) {
-		addr_from(family == AF_INET ? (void *)&sin.sin_addr : (void *)&sin6.sin6_addr,
-			  family, ret);
-	}
+	memcpy(&sin.sin_addr, &to->w[3], sizeof(sin.sin_addr));
+	memcpy(&sin6.sin6_addr, to, sizeof(sin6.sin6_addr));
+	if (fd >= 0 && !connect(fd, sa, len) && !getsockname(fd, sa, &len))
+		addr_from(v4 ? (void *)&sin.sin_addr : (void *)&sin6.sin6_addr, sa->sa_family, ret);
 	if (fd >= 0)
 		close(fd);
+}
+
+static int is_local(const struct pod_facts *pod, const struct addr *a)
+{
+	size_t i;
+
+	for (i = 0; i < pod->nr_local; i++)
+		if (addr_covered(a, &pod->local[i].addr, pod->local[i].len))
+			return 1;
+	return 0;
+}
+
+/* Some address within each prefix that is not the pod's own; a default route is asked for as the
+ * rest of the world.
+ */
+static void ask_sources(struct pod_facts *pod)
+{
+	struct addr to;
+	struct route *r;
+	__u32 i;
+
+	for (r = pod->routes; r < pod->routes + pod->nr_routes; r++) {
+		if (r->dst.len == 0 || (r->dst.len == 96 && prefix_is_v4(&r->dst)))
+			continue;
+		for (i = 0; i < 16; i++) {
+			to = r->dst.addr;
+			((__u8 *)to.w)[15] += i;
+			if (!addr_covered(&to, &r->dst.addr, r->dst.len) || is_local(pod, &to))
+				continue;
+			ask_source(&to, &r->src);
+			if (!addr_is_zero(&r->src))
+				break;
+		}
+	}
+}
+
+static int list_ifaces(struct pod_facts *pod)
+{
+	struct if_nameindex *all = if_nameindex(), *i;
+	int err = all ? 0 : -errno;
+
+	for (i = all; i && i->if_index && !err; i++) {
+		err = grow((void **)&pod->ifaces, pod->nr_ifaces, sizeof(*pod->ifaces));
+		if (err)
+			break;
+		pod->ifaces[pod->nr_ifaces].index = i->if_index;
+		snprintf(pod->ifaces[pod->nr_ifaces++].name, IFACE_NAME_MAX, "%s", i->if_name);
+	}
+	if_freenameindex(all);
+	return err;
 }
 
 static int collect(void *ctx, struct st_err *e)
@@ -181,10 +265,14 @@ static int collect(void *ctx, struct st_err *e)
 	err = err ?: dump(RTM_GETROUTE, AF_INET6, on_route, f);
 	err = err ?: dump(RTM_GETADDR, AF_INET, on_address, f);
 	err = err ?: dump(RTM_GETADDR, AF_INET6, on_address, f);
+	err = err ?: list_ifaces(f->pod);
 	if (err)
 		return err_sys(e, -err, "addresses of the network namespace", NULL);
-	ask_source(AF_INET, &f->first4, &f->pod->src4);
-	ask_source(AF_INET6, &f->first6, &f->pod->src6);
+	f->pod->src4 = f->first4;
+	f->pod->src6 = f->first6;
+	ask_source(&world4, &f->pod->src4);
+	ask_source(&world6, &f->pod->src6);
+	ask_sources(f->pod);
 	return 0;
 }
 
@@ -207,6 +295,8 @@ void netns_facts_free(struct pod_facts *pod)
 {
 	free(pod->local);
 	free(pod->local_src);
+	free(pod->routes);
+	free(pod->ifaces);
 	free(pod->resolvers);
 	memset(pod, 0, sizeof(*pod));
 }

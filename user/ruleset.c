@@ -10,8 +10,10 @@
 
 static const struct prefix v4_all = { .addr = { .w = { 0, 0, ST_V4(0, 0, 255, 255), 0 } },
 				      .len = V4_BITS };
-static const struct addr v6_loopback = { .w = { 0, 0, 0, ST_V4(0, 0, 0, 1) } };
-static const struct addr v6_passthrough = { .w = { 0, 0, 0, ST_V4(0, 0, 0, 6) } };
+static const struct prefix v6_loopback = { .addr = { .w = { 0, 0, 0, ST_V4(0, 0, 0, 1) } },
+					   .len = 128 };
+static const struct prefix v6_passthrough = { .addr = { .w = { 0, 0, 0, ST_V4(0, 0, 0, 6) } },
+					      .len = 128 };
 
 /* Two arrays that are filled first, then sorted, then merged. */
 struct builder {
@@ -22,11 +24,11 @@ struct builder {
 static int builder_init(struct builder *b, const struct config *c, const struct pod_facts *pod)
 {
 	/* Beside the lists: four fixed addresses, the loopback CIDR, v4_all; the tunnel port. */
-	b->max_classes = 6 + pod->nr_local + c->include.nr + c->exclude.nr + c->dns_servers.nr +
-			 pod->nr_resolvers;
+	b->max_classes = 6 + pod->nr_local + pod->nr_routes + c->include.nr + c->exclude.nr +
+			 c->dns_servers.nr + pod->nr_resolvers;
 	b->max_ids = 1 + c->in_include.nr + c->in_exclude.nr + c->out_include.nr +
 		     c->out_exclude.nr + 2 * c->uids.nr + c->gids.nr + c->groups.nr +
-		     c->groups_exclude.nr;
+		     c->groups_exclude.nr + pod->nr_ifaces;
 	b->rs = (struct ruleset){
 		.classes = calloc(b->max_classes, sizeof(*b->rs.classes)),
 		.ids = calloc(b->max_ids, sizeof(*b->rs.ids)),
@@ -42,7 +44,7 @@ static void add_route(struct builder *b, const struct prefix *p, __u32 class,
 
 	if (!prefix_is_v4(p) && !(b->rs.policy.flags & POLICY_V6))
 		return;
-	*to = (struct class_entry){ .prefix = *p, .class = class };
+	*to = (struct class_entry){ .prefix = *p, .class = class, .is_route = 1 };
 	if (src)
 		to->src = *src;
 	b->rs.nr_classes++;
@@ -50,7 +52,11 @@ static void add_route(struct builder *b, const struct prefix *p, __u32 class,
 
 static void add_prefix(struct builder *b, const struct prefix *p, __u32 class)
 {
+	size_t before = b->rs.nr_classes;
+
 	add_route(b, p, class, NULL);
+	if (b->rs.nr_classes > before)
+		b->rs.classes[before].is_route = 0;
 }
 
 static void add_addr(struct builder *b, const struct addr *a, __u32 class)
@@ -127,6 +133,66 @@ static void set_policy(struct policy *p, const struct config *c, const struct po
 		p->flags |= POLICY_DNS;
 }
 
+static int is_excluded(const struct config *c, const char *name)
+{
+	size_t i, n;
+
+	for (i = 0; i < c->ifaces.nr; i++) {
+		n = strlen(c->ifaces.v[i].text);
+		if (c->ifaces.v[i].text[n - 1] == '+' ? !strncmp(name, c->ifaces.v[i].text, n - 1)
+						      : !strcmp(name, c->ifaces.v[i].text))
+			return 1;
+	}
+	return 0;
+}
+
+static const char *iface_name(const struct pod_facts *pod, __u32 index)
+{
+	size_t i;
+
+	for (i = 0; i < pod->nr_ifaces; i++)
+		if (pod->ifaces[i].index == index)
+			return pod->ifaces[i].name;
+	return "";
+}
+
+/* iptables takes names of interfaces that are not there yet; here a name has to mean something. */
+static int add_ifaces(struct builder *b, const struct config *c, const struct pod_facts *pod,
+		      struct st_err *e)
+{
+	struct config one = *c;
+	size_t i, j, found;
+
+	for (i = 0; i < c->ifaces.nr; i++) {
+		one.ifaces = (struct iface_list){ &c->ifaces.v[i], 1 };
+		for (j = 0, found = 0; j < pod->nr_ifaces; j++)
+			found += is_excluded(&one, pod->ifaces[j].name);
+		if (!found)
+			return err_set(e, EINVAL, "interface", c->ifaces.v[i].text,
+				       "not in the pod's network namespace");
+	}
+	for (j = 0; j < pod->nr_ifaces; j++)
+		if (is_excluded(c, pod->ifaces[j].name))
+			add_id(b, ID_IFACE, pod->ifaces[j].index, IFACE_EXCLUDED);
+	b->rs.policy.flags |= c->ifaces.nr ? POLICY_IFACES : 0;
+	return 0;
+}
+
+static void add_routes(struct builder *b, const struct config *c, const struct pod_facts *pod)
+{
+	__u32 local = CLASS_LOCAL | (is_excluded(c, "lo") ? CLASS_IFACE_EXCLUDED : 0);
+	size_t i;
+
+	for (i = 0; i < pod->nr_local; i++)
+		add_route(b, &pod->local[i], local, pod->local_src ? &pod->local_src[i] : NULL);
+	for (i = 0; i < pod->nr_routes; i++)
+		add_route(b, &pod->routes[i].dst,
+			  is_excluded(c, iface_name(pod, pod->routes[i].iface))
+				  ? CLASS_IFACE_EXCLUDED
+				  : 0,
+			  &pod->routes[i].src);
+}
+
 static void add_classes(struct builder *b, const struct config *c, const struct pod_facts *pod)
 {
 	struct prefix v4_loopback = {
@@ -135,13 +201,13 @@ static void add_classes(struct builder *b, const struct config *c, const struct 
 	struct addr_list servers;
 	size_t i;
 
-	add_prefix(b, &v4_loopback, CLASS_LOCAL);
-	add_addr(b, &v6_loopback, CLASS_LOCAL | CLASS_LOOPBACK);
-	add_addr(b, &v6_passthrough, CLASS_LOCAL);
+	__u32 local = CLASS_LOCAL | (is_excluded(c, "lo") ? CLASS_IFACE_EXCLUDED : 0);
+
+	add_route(b, &v4_loopback, local, NULL);
+	add_route(b, &v6_loopback, local | CLASS_LOOPBACK, NULL);
+	add_route(b, &v6_passthrough, local, NULL);
 	add_prefix(b, &c->loopback, CLASS_LOOPBACK);
-	for (i = 0; i < pod->nr_local; i++)
-		add_route(b, &pod->local[i], CLASS_LOCAL,
-			  pod->local_src ? &pod->local_src[i] : NULL);
+	add_routes(b, c, pod);
 	for (i = 0; i < c->include.nr; i++)
 		add_prefix(b, &c->include.v[i], CLASS_INCLUDED);
 	for (i = 0; i < c->exclude.nr; i++)
@@ -188,11 +254,20 @@ static int compare_length(const void *a, const void *b)
 	return x->len != y->len ? (int)x->len - (int)y->len : prefix_compare(x, y);
 }
 
+#define ROUTE_BITS (CLASS_LOCAL | CLASS_IFACE_EXCLUDED)
+
+/* What a prefix has from one that covers it, or from another entry of itself: all its lists, and the
+ * route if it has none of its own. A local route comes before all others, as its table does.
+ */
 static void inherit(struct class_entry *to, const struct class_entry *from)
 {
-	to->class |= from->class;
-	if (addr_is_zero(&to->src))
-		to->src = from->src;
+	to->class |= from->class & ~ROUTE_BITS;
+	if (!from->is_route ||
+	    (to->is_route && (to->class & CLASS_LOCAL || !(from->class & CLASS_LOCAL))))
+		return;
+	to->class = (to->class & ~ROUTE_BITS) | (from->class & ROUTE_BITS);
+	to->src = from->src;
+	to->is_route = 1;
 }
 
 /* One longest match has to answer for all lists, so every prefix gets the classes of those around
@@ -281,6 +356,7 @@ int ruleset_make(const struct config *c, const struct pod_facts *pod, struct rul
 	add_classes(&b, c, pod);
 	finish_classes(&b);
 	err = add_ids(&b, c, e);
+	err = err ?: add_ifaces(&b, c, pod, e);
 	if (err)
 		goto fail;
 	finish_ids(&b.rs);

@@ -16,10 +16,23 @@ struct class_entry {
 	struct prefix prefix;
 	__u32 class;	 /* enum addr_class, those of all covering prefixes included */
 	struct addr src; /* as in struct class_value */
+	int is_route;	 /* 1: src and CLASS_IFACE_EXCLUDED of covering prefixes do not count */
 };
 
 struct id_entry {
 	__u32 kind, value, class; /* enum id_kind; host order; enum id_class */
+};
+
+struct iface {
+	char name[IFACE_NAME_MAX];
+	__u32 index;
+};
+
+/* What a destination that is not local is reached by and from; the best route to each prefix. */
+struct route {
+	struct prefix dst;
+	struct addr src; /* of unbound sockets; all zero: pod_facts.src4 or src6 */
+	__u32 iface;	 /* index */
 };
 
 /* What the loader found out about the pod, or a test made up. Arrays belong to the caller. */
@@ -27,6 +40,10 @@ struct pod_facts {
 	struct prefix *local;	/* local routes of the namespace, both families */
 	struct addr *local_src; /* source of unbound sockets to each, all zero: itself; or NULL */
 	size_t nr_local;
+	struct route *routes; /* the main table */
+	size_t nr_routes;
+	struct iface *ifaces; /* all of the namespace */
+	size_t nr_ifaces;
 	struct addr src4, src6; /* what its own traffic leaves with, all zero: none */
 	struct addr *resolvers; /* of its resolv.conf */
 	size_t nr_resolvers;

@@ -45,6 +45,19 @@ const char *id_parse(const char *text, void *ret)
 	return NULL;
 }
 
+const char *iface_parse(const char *text, void *ret)
+{
+	const char *c;
+
+	if (strlen(text) >= IFACE_NAME_MAX)
+		return "longer than an interface's name can be: 15 characters";
+	for (c = text; *c; c++)
+		if (*c == '/' || *c == ':' || *c == '*' || *c <= ' ' || *c > '~')
+			return "not an interface's name";
+	memcpy(ret, text, strlen(text) + 1);
+	return NULL;
+}
+
 const char *bool_parse(const char *text, int *ret)
 {
 	static const char *const yes[] = { "1", "t", "T", "true", "True", "TRUE" };

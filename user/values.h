@@ -23,6 +23,11 @@ const char *id_parse(const char *text, void *ret);
 /* What Go's strconv.ParseBool takes; NULL means true: --flag alone. */
 const char *bool_parse(const char *text, int *ret);
 
+#define IFACE_NAME_MAX 16 /* IFNAMSIZ */
+
+/* ret: char[IFACE_NAME_MAX], an interface's name. */
+const char *iface_parse(const char *text, void *ret);
+
 typedef const char *(*element_parser)(const char *text, void *ret);
 
 /* A comma separated list into a new array of *ret_nr elements of size bytes, which the caller frees
