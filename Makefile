@@ -23,7 +23,7 @@ LDLIBS := -lbpf -ljansson -lmnl
 
 SHARED_BPF := outbound reply origdst
 LIB_SRC := bpffs cgroup config config_flags datapath err gone idmap netlink netns options pod pod_attach \
-	pod_detach pod_maps pod_read prefix probe resolv ruleset values why
+	pod_detach pod_env pod_maps pod_read prefix probe resolv ruleset values why
 CMD_SRC := main cmd cmd_attach cmd_explain cmd_probe cmd_show
 # What needs neither root nor libbpf, for tests and fuzzers.
 PURE_SRC := config config_flags err options prefix resolv ruleset values why

@@ -35,6 +35,18 @@ static __always_inline int assign_listener(struct bpf_sk_lookup *ctx)
 	return SK_DROP;
 }
 
+/* Whether it is a socket of this namespace that connects, though the address is not one of it. */
+static __always_inline int is_transparent(struct bpf_sk_lookup *ctx, const struct flow *f)
+{
+	struct handshake_key k = { .netns = netns_cookie,
+				   .src = f->src,
+				   .dst = f->dst,
+				   .sport = bpf_ntohs(RD(ctx->remote_port)),
+				   .dport = f->dport };
+
+	return !!bpf_map_lookup_elem(&st_handshake, &k);
+}
+
 SEC("sk_lookup")
 int st_inbound(struct bpf_sk_lookup *ctx)
 {
@@ -58,6 +70,8 @@ int st_inbound(struct bpf_sk_lookup *ctx)
 	f.port_class = id_class_of(p, ID_PORT, f.dport);
 	if (knows_iface && p->flags & POLICY_IFACES)
 		f.iface_class = id_class_of(p, ID_IFACE, RD(ctx->ingress_ifindex));
+	if (p->flags & POLICY_TPROXY)
+		f.transparent = is_transparent(ctx, &f);
 	v = verdict_inbound(p, &f);
 	count(netns, v.why, !addr_is_v4(&f.dst));
 	if (v.action == ACTION_PASS || assign_listener(ctx) == SK_PASS)

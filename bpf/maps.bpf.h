@@ -62,6 +62,19 @@ struct {
 	__uint(value_size, sizeof(__u64));
 } st_listener SEC(".maps") __weak;
 
+/* addresses of the connecting socket -> its origin, from SYN to the accepted socket. Written at
+ * TCP_CONNECT_CB, taken at PASSIVE_ESTABLISHED_CB, removed when the connecting socket leaves
+ * SYN_SENT for CLOSE, or ESTABLISHED for anything, with nobody having taken it. st_inbound looks for
+ * those of transparent sockets.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, ST_HANDSHAKES_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct handshake_key);
+	__type(value, struct origin);
+} st_handshake SEC(".maps") __weak;
+
 static __always_inline void count(__u64 netns, enum why why, int v6)
 {
 	struct counters *c = bpf_map_lookup_elem(&st_count, &netns);

@@ -66,7 +66,7 @@ static __always_inline void handshake_begins(struct bpf_sock_ops *ctx)
 	struct origin *o = sk ? origin_of(sk) : 0;
 	struct handshake_key k;
 
-	if (!o || o->kind != ORIGIN_APP)
+	if (!o || (o->kind != ORIGIN_APP && o->kind != ORIGIN_TRANSPARENT))
 		return;
 	k = key_of_connecting(ctx);
 	if (bpf_map_update_elem(&st_handshake, &k, o, BPF_ANY))

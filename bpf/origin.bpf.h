@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What is remembered of sockets: the two storages and the one hash that carries the original
- * destination from the connecting to the accepted socket.
- */
+/* What is remembered of sockets, in storage that dies with them. */
 #ifndef SOCKTABLES_ORIGIN_BPF_H
 #define SOCKTABLES_ORIGIN_BPF_H
 
@@ -40,18 +38,6 @@ struct {
 	__type(key, int);
 	__type(value, struct dns_clients);
 } st_dns_clients SEC(".maps") __weak;
-
-/* addresses of the connecting socket -> its origin, from SYN to the accepted socket. Written at
- * TCP_CONNECT_CB, taken at PASSIVE_ESTABLISHED_CB, removed when the connecting socket leaves
- * SYN_SENT for CLOSE, or ESTABLISHED for anything, with nobody having taken it.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, ST_HANDSHAKES_MAX);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct handshake_key);
-	__type(value, struct origin);
-} st_handshake SEC(".maps") __weak;
 
 static __always_inline struct origin *origin_of(void *sk)
 {

@@ -159,6 +159,25 @@ static __always_inline void connect_pass(struct bpf_sock_addr *ctx, struct bpf_s
 	bpf_sk_storage_delete(&st_origin, sk);
 }
 
+/* A proxy that calls the app with the address of its client (IP_TRANSPARENT): st_inbound has to know
+ * that connection from one that comes from the network.
+ */
+static __always_inline void note_transparent(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
+					     const struct policy *p, const struct flow *f)
+{
+	struct origin o = { .dst = f->dst,
+			    .port = RD(ctx->user_port),
+			    .source = SOURCE_APP,
+			    .kind = ORIGIN_TRANSPARENT };
+	const struct class_value *src;
+
+	if (f->proto != ST_TCP || !(f->dst_class & CLASS_LOCAL) || addr_is_zero(&f->src))
+		return;
+	src = class_of(p, &f->src);
+	if (!src || !(src->class & CLASS_LOCAL))
+		origin_set(sk, &o);
+}
+
 static __always_inline int on_connect(struct bpf_sock_addr *ctx, int in6)
 {
 	__u64 netns = bpf_get_netns_cookie(ctx);
@@ -179,6 +198,8 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, int in6)
 	count(netns, v.why, !addr_is_v4(&f.dst));
 	if (v.action == ACTION_PASS) {
 		connect_pass(ctx, sk, o, in6);
+		if (p->flags & POLICY_TPROXY)
+			note_transparent(ctx, sk, p, &f);
 		return 1;
 	}
 	if (connect_redirect(ctx, sk, p, &f, &source, v.port, in6))

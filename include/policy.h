@@ -41,8 +41,16 @@ enum policy_flag {
 	POLICY_OWNER_SETS = 1 << 9,    /* there are uids or gids beside the first: ask st_ids */
 	POLICY_IFACES = 1 << 12,       /* there are excluded interfaces: ask st_ids */
 	POLICY_SPREAD = 1 << 10,       /* lo is 127.0.0.0/8: redirected TCP may use all of it */
-	POLICY_ADDED_SIX = 1 << 11,    /* attach added ::6/128 to lo, detach takes it away */
+	POLICY_TPROXY = 1 << 13,       /* -m TPROXY */
+	POLICY_ADDED_SIX = 1 << 16,    /* what attach added and detach takes away: ::6/128 on lo, */
+	POLICY_ADDED_TPROXY4 = 1 << 17, /* rule and route for the TPROXY mark, */
+	POLICY_ADDED_TPROXY6 = 1 << 18,
+	POLICY_ADDED_ACCEPT = 1 << 19,	 /* tcp_fwmark_accept */
+	POLICY_ADDED_REFLECT4 = 1 << 20, /* fwmark_reflect */
+	POLICY_ADDED_REFLECT6 = 1 << 21,
 };
+
+#define POLICY_ADDED (0x3f << 16) /* all of these */
 
 /* Value of st_policy, under the pod's netns cookie. Replaced as a whole, never in place. */
 struct policy {
@@ -54,6 +62,8 @@ struct policy {
 	__u32 layout;	     /* ST_LAYOUT of the writer */
 	struct addr src4;    /* what the pod's own traffic leaves with; all zero: */
 	struct addr src6;    /* no such address */
+	__u32 tproxy_mark;   /* of what the proxy sends with a client's address */
+	__u32 tproxy_table;  /* where it leads to lo */
 	__u64 cgroup_id;
 	__u64 netns_dev, netns_ino;
 	char name[ST_NAME_MAX];
@@ -115,9 +125,10 @@ enum origin_source {
 
 /* What is remembered of a redirected socket. Dies with the socket. */
 enum origin_kind {
-	ORIGIN_APP = 1, /* on the socket that connected */
-	ORIGIN_PROXY,	/* on the socket that the proxy accepted */
-	ORIGIN_DNS,	/* on an unconnected UDP socket: the first resolver it asked */
+	ORIGIN_APP = 1,	    /* on the socket that connected */
+	ORIGIN_PROXY,	    /* on the socket that the proxy accepted */
+	ORIGIN_DNS,	    /* on an unconnected UDP socket: the first resolver it asked */
+	ORIGIN_TRANSPARENT, /* on the proxy's socket that calls the app with a client's address */
 };
 
 struct origin {
@@ -166,7 +177,7 @@ struct dns_clients {
 	__u32 pad;
 };
 
-_Static_assert(sizeof(struct policy) == 208, "struct policy");
+_Static_assert(sizeof(struct policy) == 216, "struct policy");
 _Static_assert(sizeof(struct class_key) == 24, "struct class_key");
 _Static_assert(sizeof(struct class_value) == 24, "struct class_value");
 _Static_assert(sizeof(struct id_key) == 12, "struct id_key");

@@ -37,6 +37,7 @@
 	X(IN_FAMILY_OFF, "in-family-off", "IPv6 is not captured in this pod")                      \
 	X(IN_NOT_TCP, "in-not-tcp", "inbound traffic other than TCP is never captured")            \
 	X(IN_LOCAL, "in-local", "from inside the pod")                                             \
+	X(IN_TRANSPARENT, "in-transparent", "the proxy calls the app with its client's address")   \
 	X(IN_TUNNEL, "in-tunnel", "the mesh's tunnel port is left alone")                          \
 	X(IN_PORT_EXCLUDED, "in-port-excluded", "the inbound port is excluded")                    \
 	X(IN_CAPTURED, "in-captured", "to the proxy's inbound listener")                           \
@@ -73,6 +74,7 @@ struct flow {
 	__u32 uid, gid;	   /* of the socket's file; (__u32)-1 if it has none */
 	__u16 dport;	   /* host order */
 	__u8 proto;	   /* ST_TCP or ST_UDP */
+	__u8 transparent;  /* 1: from the proxy, with the address of a client */
 	__u8 reply;	   /* 1: UDP to who wrote to this socket from port 53 */
 	__u32 src_class;   /* enum addr_class; inbound only */
 	__u32 dst_class;   /* enum addr_class; outbound only */
@@ -283,6 +285,8 @@ ST_INLINE struct verdict verdict_inbound(const struct policy *p, const struct fl
 		return pass(WHY_IN_FAMILY_OFF);
 	if (f->src_class & CLASS_LOCAL)
 		return pass(WHY_IN_LOCAL);
+	if (f->transparent)
+		return pass(WHY_IN_TRANSPARENT);
 	if (f->iface_class & IFACE_EXCLUDED)
 		return pass(WHY_IN_IFACE_EXCLUDED);
 	if (f->port_class & PORT_TUNNEL)

@@ -77,6 +77,7 @@ struct config {
 	enum ipv6_mode ipv6;
 	struct addr_list dns_servers;	 /* instead of a resolv.conf, if given */
 	char *resolv_conf;		 /* a path to read instead of the pod's; NULL: the pod's */
+	int tproxy;			 /* -m TPROXY */
 	__u32 tproxy_mark, tproxy_table; /* -t, -r: of no effect without TPROXY */
 	/* 1: the rules are those of Istio 1.11, 0: those of Istio since 1.25. Two things differ:
 	 * in the old rules the tunnel port is not exempt when the proxy calls its own pod, and DNS

@@ -303,15 +303,15 @@ static int set_ipv6(void *ctx, const struct option_row *row, const char *value, 
 /* To Istio everything but TPROXY is REDIRECT; here a typing error is told. */
 static int set_mode(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
 {
-	if (!*value || !strcmp(value, "REDIRECT"))
+	if (!*value || !strcmp(value, "REDIRECT") || !strcmp(value, "TPROXY")) {
+		((struct config *)ctx)->tproxy = !strcmp(value, "TPROXY");
 		return given(ctx, row);
-	if (!strcmp(value, "TPROXY"))
-		return refuse(e, row, value, "not supported yet, only REDIRECT");
+	}
 	if (!strcmp(value, "NONE")) {
 		err_hint(e, "-b '' -i '' --redirect-dns=false captures nothing");
 		return refuse(e, row, value, "nothing would be captured: do not attach this pod");
 	}
-	return refuse(e, row, value, "not an interception mode: REDIRECT");
+	return refuse(e, row, value, "not an interception mode: REDIRECT or TPROXY");
 }
 
 static int set_number(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
@@ -358,7 +358,9 @@ const struct option_row config_options[] = {
 	{ "proxy-uid", 'u', "UIDS", "whose sockets are left alone [1337]", set_ids, AT(uids) },
 	{ "proxy-gid", 'g', "GIDS", "the same by group [1337]; empty: as the uids", set_ids,
 	  AT(gids) },
-	{ "istio-inbound-interception-mode", 'm', "MODE", "REDIRECT", set_mode, 0 },
+	{ "istio-inbound-interception-mode", 'm', "MODE",
+	  "REDIRECT, or TPROXY: the proxy may call the app with its client's address", set_mode,
+	  0 },
 	{ "istio-inbound-ports", 'b', "PORTS", "inbound ports to capture, '*' for all [*]",
 	  set_ports_or_all, AT(in_include) },
 	{ "istio-local-exclude-ports", 'd', "PORTS",

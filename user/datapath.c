@@ -235,6 +235,7 @@ int datapath_load_inbound(const struct datapath *dp, __u64 netns_cookie, struct 
 	err = err ?: bpf_map__reuse_fd(skel->maps.st_class, dp->map[MAP_st_class]);
 	err = err ?: bpf_map__reuse_fd(skel->maps.st_ids, dp->map[MAP_st_ids]);
 	err = err ?: bpf_map__reuse_fd(skel->maps.st_count, dp->map[MAP_st_count]);
+	err = err ?: bpf_map__reuse_fd(skel->maps.st_handshake, dp->map[MAP_st_handshake]);
 	err = err ?: bpf_map__reuse_fd(skel->maps.st_listener, dp->map[MAP_st_listener]);
 	err = err ?: st_in__load(skel);
 	if (err) {

@@ -16,14 +16,15 @@
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 
+#include "netlink.h"
+
 static const struct addr six = { .w = { 0, 0, 0, ST_V4(0, 0, 0, 6) } };
 
 /* Documentation addresses (RFC 5737, RFC 3849): the rest of the world. */
 static const struct addr world4 = { .w = { 0, 0, ST_V4(0, 0, 255, 255), ST_V4(192, 0, 2, 1) } };
 static const struct addr world6 = { .w = { ST_BE32(0x20010db8), 0, 0, ST_V4(0, 0, 0, 1) } };
 
-/* Sends one request in the current namespace and gives every part of the answer to cb. */
-static int talk(struct nlmsghdr *nlh, mnl_cb_t cb, void *ctx)
+int netlink_talk(struct nlmsghdr *nlh, mnl_cb_t cb, void *ctx)
 {
 	char buf[MNL_SOCKET_BUFFER_SIZE];
 	struct mnl_socket *nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
@@ -183,7 +184,7 @@ static int dump(int type, int family, mnl_cb_t cb, void *ctx)
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	rt = mnl_nlmsg_put_extra_header(nlh, sizeof(*rt));
 	rt->rtm_family = family; /* the first byte of struct ifaddrmsg, too */
-	return talk(nlh, cb, ctx);
+	return netlink_talk(nlh, cb, ctx);
 }
 
 /* What the kernel takes as source towards an address: it is asked by connecting a UDP socket, which
@@ -299,47 +300,4 @@ void netns_facts_free(struct pod_facts *pod)
 	free(pod->ifaces);
 	free(pod->resolvers);
 	memset(pod, 0, sizeof(*pod));
-}
-
-struct change {
-	int type;
-	__u16 flags;
-};
-
-static int change_six(void *ctx, struct st_err *e)
-{
-	struct change *c = ctx;
-	char buf[MNL_SOCKET_BUFFER_SIZE];
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	struct ifaddrmsg *ifa;
-	int err;
-
-	nlh->nlmsg_type = c->type;
-	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | c->flags;
-	ifa = mnl_nlmsg_put_extra_header(nlh, sizeof(*ifa));
-	ifa->ifa_family = AF_INET6;
-	ifa->ifa_prefixlen = 128;
-	ifa->ifa_flags = IFA_F_NODAD;
-	ifa->ifa_index = if_nametoindex("lo");
-	mnl_attr_put(nlh, IFA_LOCAL, sizeof(six), &six);
-	mnl_attr_put(nlh, IFA_ADDRESS, sizeof(six), &six);
-	err = talk(nlh, NULL, NULL);
-	if (err == -EEXIST || err == -EADDRNOTAVAIL)
-		return 0;
-	return err ? err_sys(e, -err, "address on lo", "::6/128") : 1;
-}
-
-int netns_add_six(const struct netns *ns, struct st_err *e)
-{
-	struct change c = { RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL };
-
-	return netns_run(ns, change_six, &c, e);
-}
-
-int netns_remove_six(const struct netns *ns, struct st_err *e)
-{
-	struct change c = { RTM_DELADDR, 0 };
-	int err = netns_run(ns, change_six, &c, e);
-
-	return err < 0 ? err : 0;
 }

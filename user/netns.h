@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A pod's network namespace: who it is, which addresses are its own, ::6 on its lo. */
+/* A pod's network namespace: who it is, which addresses are its own. */
 #ifndef SOCKTABLES_NETNS_H
 #define SOCKTABLES_NETNS_H
 
@@ -31,12 +31,6 @@ void netns_close(struct netns *ns);
  */
 int netns_facts(const struct netns *ns, int dual_stack, struct pod_facts *pod, struct st_err *e);
 void netns_facts_free(struct pod_facts *pod);
-
-/* Adds ::6/128 to lo. Returns 1 if it did, 0 if it was there, or -errno with e filled. */
-int netns_add_six(const struct netns *ns, struct st_err *e);
-
-/* Takes it away again; it is no error if it is not there. */
-int netns_remove_six(const struct netns *ns, struct st_err *e);
 
 /* Calls fn(ctx) with the calling thread in the namespace, and returns what it returned; or -errno
  * with e filled if the thread cannot get in.

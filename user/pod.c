@@ -14,6 +14,7 @@
 
 #include "bpffs.h"
 #include "idmap.h"
+#include "pod_env.h"
 #include "pod_impl.h"
 #include "pod_maps.h"
 
@@ -116,31 +117,28 @@ void pod_wait_for_readers(void)
 int pod_replace_rules(const struct datapath *dp, const struct netns *ns, const struct policy *old,
 		      struct ruleset *rs, struct st_err *e)
 {
-	struct policy *p = &rs->policy;
-	int six, err;
+	struct policy *p = &rs->policy, before = *old;
+	__u32 wanted = pod_env_wanted(p), kept = old->flags & POLICY_ADDED, spare;
+	int err;
 
 	p->cgroup_id = old->cgroup_id;
 	p->netns_dev = old->netns_dev;
 	p->netns_ino = old->netns_ino;
 	memcpy(p->name, old->name, sizeof(p->name));
-	p->flags |= POLICY_ACTIVE | (old->flags & POLICY_ADDED_SIX);
-	if (p->flags & POLICY_V6) {
-		six = netns_add_six(ns, e);
-		if (six < 0)
-			return six;
-		if (six)
-			p->flags |= POLICY_ADDED_SIX;
-	}
-	err = maps_put_rules(dp, rs, e);
+	p->flags |= POLICY_ACTIVE | kept | wanted;
+	before.flags |= wanted;
+	err = maps_put_policy(dp, ns->cookie, &before, BPF_EXIST, e);
+	err = err ?: pod_env_add(ns, p, kept, e);
+	err = err ?: maps_put_rules(dp, rs, e);
 	err = err ?: maps_put_policy(dp, ns->cookie, p, BPF_EXIST, e);
 	pod_wait_for_readers();
 	maps_drop_rules(dp, err ? p->id : old->id);
-	if (!err && !(p->flags & POLICY_V6) && p->flags & POLICY_ADDED_SIX) {
-		netns_remove_six(ns, e);
-		p->flags &= ~POLICY_ADDED_SIX;
-		err = maps_put_policy(dp, ns->cookie, p, BPF_EXIST, e);
-	}
-	return err;
+	spare = p->flags & POLICY_ADDED & ~wanted;
+	if (err || !spare)
+		return err;
+	err = pod_env_remove(ns, old, spare, e);
+	p->flags &= ~spare;
+	return err ?: maps_put_policy(dp, ns->cookie, p, BPF_EXIST, e);
 }
 
 int pod_update(const struct pod_spec *spec, struct st_err *e)

@@ -13,6 +13,7 @@
 
 #include "bpffs.h"
 #include "cgroup.h"
+#include "pod_env.h"
 #include "pod_impl.h"
 #include "pod_maps.h"
 
@@ -129,9 +130,10 @@ static int scan_listeners(void *ctx, struct st_err *e)
 static int attach_all(struct attaching *a, struct st_err *e)
 {
 	struct policy *p = &a->rules.policy;
-	int six, err;
+	int err;
 
 	p->flags &= ~POLICY_ACTIVE;
+	p->flags |= pod_env_wanted(p);
 	err = maps_put_policy(&a->dp, a->ns.cookie, p, BPF_NOEXIST, e);
 	err = err ?: maps_put_counters(&a->dp, a->ns.cookie, e);
 	err = err ?: maps_put_rules(&a->dp, &a->rules, e);
@@ -140,16 +142,9 @@ static int attach_all(struct attaching *a, struct st_err *e)
 	err = err ?: link_hooks(a, e);
 	err = err ?: link_inbound(a, e);
 	err = err ?: netns_run(&a->ns, scan_listeners, a, e);
-	if (!err && p->flags & POLICY_V6) {
-		six = netns_add_six(&a->ns, e);
-		if (six > 0)
-			p->flags |= POLICY_ADDED_SIX;
-		err = six < 0 ? six : 0;
-	}
+	err = err ?: pod_env_add(&a->ns, p, 0, e);
 	p->flags |= POLICY_ACTIVE;
 	err = err ?: maps_put_policy(&a->dp, a->ns.cookie, p, BPF_EXIST, e);
-	if (err && p->flags & POLICY_ADDED_SIX)
-		netns_remove_six(&a->ns, e);
 	return err;
 }
 

@@ -7,6 +7,7 @@
 
 #include "bpffs.h"
 #include "gone.h"
+#include "pod_env.h"
 #include "pod_impl.h"
 #include "pod_maps.h"
 
@@ -29,8 +30,8 @@ int pod_remove(const struct datapath *dp, const char *name, __u64 cookie, const 
 	pod_wait_for_readers();
 	maps_drop_rules(dp, p->id);
 	maps_drop_pod(dp, cookie);
-	if (p->flags & POLICY_ADDED_SIX && !netns_find(p->netns_dev, p->netns_ino, &ns, e)) {
-		err = err ?: netns_remove_six(&ns, e);
+	if (p->flags & POLICY_ADDED && !netns_find(p->netns_dev, p->netns_ino, &ns, e)) {
+		err = err ?: pod_env_remove(&ns, p, p->flags & POLICY_ADDED, e);
 		netns_close(&ns);
 	}
 	return err;

@@ -125,6 +125,9 @@ static void set_policy(struct policy *p, const struct config *c, const struct po
 	p->flags |= c->loopback_included ? POLICY_LOOPBACK_INCLUDED : 0;
 	p->flags |= c->groups.all ? 0 : POLICY_GROUPS_ONLY;
 	p->flags |= c->old_rules ? POLICY_DNS_BEFORE_LO : 0;
+	p->flags |= c->tproxy ? POLICY_TPROXY : 0;
+	p->tproxy_mark = c->tproxy_mark;
+	p->tproxy_table = c->tproxy_table;
 	p->flags |= pod->spread ? POLICY_SPREAD : 0;
 	/* A resolver of a family that is not captured counts too, as in Istio. */
 	if (c->redirect_dns && c->capture_all_dns)
@@ -224,7 +227,9 @@ static int add_ids(struct builder *b, const struct config *c, struct st_err *e)
 	size_t owners;
 	int err;
 
-	add_id(b, ID_PORT, c->tunnel_port, PORT_TUNNEL | (c->old_rules ? 0 : PORT_TUNNEL_SELF));
+	/* Istio's mangle rules for TPROXY do not know of the tunnel port, those of nat do. */
+	add_id(b, ID_PORT, c->tunnel_port,
+	       (c->tproxy ? 0 : PORT_TUNNEL) | (c->old_rules ? 0 : PORT_TUNNEL_SELF));
 	add_ports(b, &c->out_exclude, PORT_OUT_EXCLUDED);
 	add_ports(b, &c->out_include, PORT_OUT_INCLUDED);
 	add_ports(b, &c->in_include, PORT_IN_INCLUDED);
