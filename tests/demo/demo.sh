@@ -18,6 +18,7 @@ export LC_ALL=C
 
 HERE=$(dirname "$(realpath "$0")")
 ST=$(realpath -m "${ST:-$HERE/../../build/socktables}")
+cd /					# the servers run as users who may not read where we are
 WITH=socktables
 T=/run/demo				# on the private tmpfs: configurations and logs
 CG=					# the demo's cgroup directory; $CG/pod is the pod's
