@@ -422,6 +422,6 @@ fi
 # Start again in a mount namespace of our own. The process stays the same, so that nobody sets this by accident.
 here="$$ $(readlink /proc/self/ns/mnt)"
 if [[ ${DEMO_FROM:-} != "$$ "* || $DEMO_FROM == "$here" ]]; then
-	exec env DEMO_FROM="$here" unshare --mount --propagation private "$0" "$@"
+	exec env DEMO_FROM="$here" unshare --mount --propagation private "$HERE/demo.sh" "$@"
 fi
 main
