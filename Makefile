@@ -32,6 +32,7 @@ obj = $(patsubst %,$(B)/user/%.o,$(1))
 UNIT_TESTS := options_test config_test refusals_test resolv_test ruleset_test verdict_test oracle_test \
 	kernel_test
 UNIT_SHARED := flags rows rows_run twin oracle
+E2E_PROGRAMS := $(filter-out faults,$(basename $(notdir $(wildcard tests/e2e/*.c))))
 T := $(B)/tests
 SKELS := $(B)/st_all.skel.h $(B)/st_in.skel.h $(T)/kernel_test.skel.h
 
@@ -118,7 +119,19 @@ $(T)/diff_sink $(T)/diff_flow:
 	$(call msg,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@
 
-test-programs: $(patsubst %,$(T)/unit_%,$(UNIT_TESTS)) $(T)/diff_sink $(T)/diff_flow
+$(T)/e2e/%.o: tests/e2e/%.c | $(SKELS)
+	$(call msg,CC)
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(T)/e2e_%: $(T)/e2e/%.o $(T)/diff/addr.o
+	$(call msg,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(T)/e2e_faults.so: tests/e2e/faults.c
+	$(call msg,CC)
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -fPIC -shared $< -ldl -o $@
+
+test-programs: $(patsubst %,$(T)/e2e_%,$(E2E_PROGRAMS)) $(T)/e2e_faults.so $(patsubst %,$(T)/unit_%,$(UNIT_TESTS)) $(T)/diff_sink $(T)/diff_flow
 
 clean:				## remove what was built
 	$(Q)rm -rf $(B)

@@ -234,6 +234,17 @@ static __always_inline void answer6(struct bpf_sockopt *ctx, const struct addr *
 	set_result(ctx, 0, sizeof(*sin6));
 }
 
+/* The port of an accepted socket that was reset, which the kernel no longer calls its number. */
+static __always_inline __be16 port_once(struct bpf_sock *ctx_sk)
+{
+	struct inet_sock *sk;
+
+	if (!kernel_reads)
+		return 0;
+	sk = as_number(ctx_sk);
+	return BPF_CORE_READ(sk, inet_sport);
+}
+
 /* Where a connection was dialled to that was not redirected: its own end if it was accepted, else the
  * other.
  */
@@ -245,11 +256,21 @@ static __always_inline struct addr dialled(struct bpf_sock *sk, __be16 *port)
 	__be16 own_port = bpf_htons(RD(sk->src_port)), peer_port = RD(sk->dst_port);
 
 	if (is_accepted(sk, addr_is_v4(&own))) {
-		*port = own_port;
+		*port = own_port ? own_port : port_once(sk);
 		return own;
 	}
 	*port = peer_port;
 	return peer;
+}
+
+/* conntrack outlives what was reset: a proxy asks about connections that end before it has them. */
+static __always_inline int has_connection(struct bpf_sock *sk, const struct origin *o, int v4)
+{
+	int state = RD(sk->state);
+
+	if (state == BPF_TCP_CLOSE)
+		return o ? o->kind == ORIGIN_PROXY : kernel_reads && is_accepted(sk, v4);
+	return state != BPF_TCP_LISTEN;
 }
 
 /* As nf_conntrack answers (getorigdst in nf_conntrack_proto.c): by level, ENOENT where the level is
@@ -276,7 +297,12 @@ static __always_inline int original_destination(struct bpf_sockopt *ctx, struct 
 	v6 = !addr_is_v4(&a);
 	if (v6 && !(p->flags & POLICY_V6))
 		return 1;
-	if (want4 == v6 || RD(sk->state) == BPF_TCP_LISTEN || RD(sk->state) == BPF_TCP_CLOSE) {
+	if (RD(ctx->optlen) <
+	    (int)(want4 ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6))) {
+		set_result(ctx, -EINVAL, 0);
+		return 1;
+	}
+	if (want4 == v6 || !has_connection(sk, o, !v6)) {
 		set_result(ctx, -ENOENT, 0);
 		return 1;
 	}

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The data that the BPF programs and the command agree on. No logic but what reads one value.
- * A change of any struct here is a change of the pinned maps' layout: raise ST_LAYOUT.
+ * A change of any struct here is a change of the pinned maps' layout.
  */
 #ifndef SOCKTABLES_POLICY_H
 #define SOCKTABLES_POLICY_H
 
 #include <linux/types.h>
-
-#define ST_LAYOUT 1
 
 #define ST_TCP 6  /* IPPROTO_TCP and IPPROTO_UDP: <linux/in.h> and */
 #define ST_UDP 17 /* <netinet/in.h> quarrel, so neither is included */
@@ -59,7 +57,7 @@ struct policy {
 	__u32 uid, gid;	     /* the first proxy uid and gid, ids of the init user namespace */
 	__u16 outbound_port; /* 15001, host order */
 	__u16 inbound_port;  /* 15006, host order */
-	__u32 layout;	     /* ST_LAYOUT of the writer */
+	__u32 other_id;	     /* of this pod's, too, and to be removed; 0: none */
 	struct addr src4;    /* what the pod's own traffic leaves with; all zero: */
 	struct addr src6;    /* no such address */
 	__u32 tproxy_mark;   /* of what the proxy sends with a client's address */

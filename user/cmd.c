@@ -8,8 +8,12 @@
 
 int cmd_set_string(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
 {
-	if (!*value)
-		return err_set(e, EINVAL, "flag", row->name, "needs a value");
+	char flag[OPTION_TEXT_MAX];
+
+	if (!*value) {
+		option_print(row, flag);
+		return err_set(e, EINVAL, "flag", flag, "needs a value");
+	}
 	*(const char **)((char *)ctx + row->offset) = value;
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include "cmd.h"
 #include "config.h"
 #include "pod.h"
+#include "values.h"
 
 struct attach_args {
 	const char *cgroup, *netns, *pid, *name;
@@ -62,19 +63,19 @@ static int root_needed(struct st_err *e)
 static int from_pid(const char *text, char cgroup[PATH_MAX], char netns[64], char resolv[64],
 		    char group[64], struct st_err *e)
 {
-	char *end;
-	long pid = strtol(text, &end, 10);
+	__u32 pid = 0;
 
-	if (*end || pid < 1 || pid > INT_MAX)
-		return err_set(e, EINVAL, "pid", text, "not a process id");
-	snprintf(netns, 64, "/proc/%ld/ns/net", pid);
-	snprintf(resolv, 64, "/proc/%ld/root/etc/resolv.conf", pid);
-	snprintf(group, 64, "/proc/%ld/root/etc/group", pid);
+	number_parse(text, 1, INT_MAX, &pid);
+	snprintf(netns, 64, "/proc/%u/ns/net", pid);
+	snprintf(resolv, 64, "/proc/%u/root/etc/resolv.conf", pid);
+	snprintf(group, 64, "/proc/%u/root/etc/group", pid);
 	return cgroup_of_pid(pid, cgroup, e);
 }
 
 static int check_attach(const struct attach_args *a, int n, char **args, struct st_err *e)
 {
+	__u32 pid;
+
 	if (n)
 		return err_set(e, EINVAL, "argument", args[0], "not expected");
 	if (a->pid && (a->cgroup || a->netns))
@@ -83,6 +84,8 @@ static int check_attach(const struct attach_args *a, int n, char **args, struct 
 	if (!a->pid && (!a->cgroup || !a->netns))
 		return err_set(e, EINVAL, "flags", NULL,
 			       "--cgroup and --netns, or --pid, are needed");
+	if (a->pid && number_parse(a->pid, 1, INT_MAX, &pid))
+		return err_set(e, EINVAL, "pid", a->pid, "not a process id");
 	return a->name ? pod_check_name(a->name, e) : 0;
 }
 

@@ -203,14 +203,40 @@ static int load_and_pin(struct st_err *e)
 	return err;
 }
 
+int datapath_open_rest(struct datapath *dp)
+{
+	char path[PATH_MAX];
+	int i;
+
+	clear(dp);
+	if (access(ST_DIR, F_OK))
+		return -errno;
+	for (i = 0; i < NR_MAPS; i++) {
+		snprintf(path, sizeof(path), ST_DIR "/%s", map_names[i]);
+		dp->map[i] = bpf_obj_get(path);
+	}
+	for (i = 0; i < NR_HOOKS; i++) {
+		snprintf(path, sizeof(path), ST_DIR "/%s", hooks[i].name);
+		dp->prog[i] = bpf_obj_get(path);
+	}
+	dp->scan = bpf_obj_get(ST_DIR "/st_scan");
+	return 0;
+}
+
 int datapath_ensure(struct datapath *dp, struct st_err *e)
 {
+	struct st_err ignored = {};
 	int err = datapath_open(dp, e);
 
 	if (err != -ENOENT)
 		return err;
 	err = load_and_pin(e);
-	return err ? err : datapath_open(dp, e);
+	if (err)
+		return err;
+	err = datapath_open(dp, e);
+	if (err)
+		datapath_remove(&ignored);
+	return err;
 }
 
 int datapath_remove(struct st_err *e)

@@ -5,17 +5,34 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What may come from anywhere has to stay on one line, and not speak to the terminal. */
+static void quote(const char *which, char *text, size_t size)
+{
+	size_t n = 0;
+
+	for (; *which && n + 5 < size; which++) {
+		if ((unsigned char)*which < ' ' || *which == 127)
+			n += snprintf(text + n, size - n, "\\x%02x", *which);
+		else
+			text[n++] = *which;
+	}
+	snprintf(text + n, size - n, "%s", *which ? "..." : "");
+}
+
 int err_set(struct st_err *e, int code, const char *what, const char *which, const char *why, ...)
 {
-	size_t n;
+	char quoted[512];
 	va_list ap;
+	size_t n;
 
 	if (e->text[0])
 		return -code;
-	if (which)
-		snprintf(e->text, sizeof(e->text), "%s '%s': ", what, which);
-	else
+	if (which) {
+		quote(which, quoted, sizeof(quoted));
+		snprintf(e->text, sizeof(e->text), "%s '%s': ", what, quoted);
+	} else {
 		snprintf(e->text, sizeof(e->text), "%s: ", what);
+	}
 	n = strlen(e->text);
 	va_start(ap, why);
 	vsnprintf(e->text + n, sizeof(e->text) - n, why, ap);

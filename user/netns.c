@@ -58,27 +58,34 @@ static int read_cookie(void *ctx, struct st_err *e)
 	return err;
 }
 
-/* Cookies count up from the first namespace, which is the node's. (Process 1 would be the wrong one to
- * ask: in a container it is in the container's.)
+/* Whether it is the node's. Process 1 would be the wrong one to ask, in a container it is in the
+ * container's; but some sysctls are there only in the first namespace (net/core/sysctl_net_core.c
+ * registers net_core_table for init_net alone).
  */
-#define COOKIE_OF_INIT_NET 1
+static int is_node(void *ctx, struct st_err *e)
+{
+	(void)ctx, (void)e;
+	return !access("/proc/sys/net/core/netdev_max_backlog", F_OK);
+}
 
 static int check(struct netns *ns, const char *path, struct st_err *e)
 {
-	int err;
+	int node;
 
 	if (ioctl(ns->fd, NS_GET_NSTYPE) != CLONE_NEWNET) {
 		err_hint(e,
 			 "a pod's is /proc/PID/ns/net of any of its processes, or in /run/netns");
 		return err_set(e, EINVAL, "netns", path, "not a network namespace");
 	}
-	err = netns_run(ns, read_cookie, ns, e);
-	if (!err && ns->cookie == COOKIE_OF_INIT_NET) {
+	node = netns_run(ns, is_node, NULL, e);
+	if (node < 0)
+		return node;
+	if (node) {
 		err_hint(e,
 			 "a pod with hostNetwork cannot be told from the node and is not captured");
 		return err_set(e, EINVAL, "netns", path, "is the host's own network namespace");
 	}
-	return err;
+	return netns_run(ns, read_cookie, ns, e);
 }
 
 int netns_open(const char *path, struct netns *ret, struct st_err *e)

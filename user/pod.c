@@ -121,23 +121,30 @@ int pod_replace_rules(const struct datapath *dp, const struct netns *ns, const s
 	__u32 wanted = pod_env_wanted(p), kept = old->flags & POLICY_ADDED, spare;
 	int err;
 
+	if (old->other_id)
+		maps_drop_rules(dp, old->other_id);
 	p->cgroup_id = old->cgroup_id;
 	p->netns_dev = old->netns_dev;
 	p->netns_ino = old->netns_ino;
 	memcpy(p->name, old->name, sizeof(p->name));
 	p->flags |= POLICY_ACTIVE | kept | wanted;
 	before.flags |= wanted;
+	before.other_id = p->id;
+	p->other_id = old->id;
 	err = maps_put_policy(dp, ns->cookie, &before, BPF_EXIST, e);
 	err = err ?: pod_env_add(ns, p, kept, e);
 	err = err ?: maps_put_rules(dp, rs, e);
 	err = err ?: maps_put_policy(dp, ns->cookie, p, BPF_EXIST, e);
 	pod_wait_for_readers();
 	maps_drop_rules(dp, err ? p->id : old->id);
-	spare = p->flags & POLICY_ADDED & ~wanted;
-	if (err || !spare)
+	if (err) {
+		maps_put_policy(dp, ns->cookie, old, BPF_EXIST, e);
 		return err;
-	err = pod_env_remove(ns, old, spare, e);
+	}
+	spare = p->flags & POLICY_ADDED & ~wanted;
+	err = spare ? pod_env_remove(ns, old, spare, e) : 0;
 	p->flags &= ~spare;
+	p->other_id = 0;
 	return err ?: maps_put_policy(dp, ns->cookie, p, BPF_EXIST, e);
 }
 

@@ -22,6 +22,7 @@ struct attaching {
 	struct datapath dp;
 	struct netns ns;
 	int cgroup;
+	__u64 cgroup_id;
 	struct ruleset rules;
 	char name[ST_NAME_MAX];
 	char dir[PATH_MAX]; /* of its links */
@@ -46,7 +47,7 @@ static int name_of(const struct pod_spec *spec, char name[ST_NAME_MAX], struct s
 /* The same pod under another name, or another pod under this name, is refused. Returns 1 if this
  * very pod is attached already, 0 if neither name nor pod is known.
  */
-static int find_conflict(const struct attaching *a, __u64 cgroup_id, struct st_err *e)
+static int find_conflict(const struct attaching *a, struct st_err *e)
 {
 	struct policy p;
 	__u64 cookie;
@@ -60,11 +61,32 @@ static int find_conflict(const struct attaching *a, __u64 cgroup_id, struct st_e
 		return 0;
 	if (strcmp(p.name, a->name))
 		return err_set(e, EEXIST, "netns", NULL, "already attached as pod '%s'", p.name);
-	if (p.cgroup_id != cgroup_id) {
+	if (p.cgroup_id != a->cgroup_id) {
 		err_hint(e, "'socktables detach %s' first", a->name);
 		return err_set(e, EEXIST, "pod", a->name, "already attached at another cgroup");
 	}
 	return 1;
+}
+
+/* Whether the pin is there, and its link still where it belongs; what is not is taken away. */
+static int is_linked(const struct attaching *a, const char *name)
+{
+	struct bpf_link_info info = {};
+	__u32 size = sizeof(info);
+	char path[PATH_MAX + 32];
+	int fd, good;
+
+	snprintf(path, sizeof(path), "%s/%s", a->dir, name);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return 0;
+	good = !bpf_obj_get_info_by_fd(fd, &info, &size) &&
+	       (info.type == BPF_LINK_TYPE_NETNS ? info.netns.netns_ino == a->ns.ino
+						 : info.cgroup.cgroup_id == a->cgroup_id);
+	close(fd);
+	if (!good)
+		unlink(path);
+	return good;
 }
 
 static int pin_link(const char *dir, const char *name, int link, struct st_err *e)
@@ -83,6 +105,8 @@ static int link_hooks(const struct attaching *a, struct st_err *e)
 	int i, link, err = 0;
 
 	for (i = 0; i < NR_HOOKS && !err; i++) {
+		if (is_linked(a, hooks[i].name))
+			continue;
 		link = bpf_link_create(a->dp.prog[i], a->cgroup, hooks[i].type, NULL);
 		if (link < 0)
 			return err_sys(e, errno, "hook", hooks[i].section);
@@ -93,8 +117,11 @@ static int link_hooks(const struct attaching *a, struct st_err *e)
 
 static int link_inbound(const struct attaching *a, struct st_err *e)
 {
-	int link, err, prog = datapath_load_inbound(&a->dp, a->ns.cookie, e);
+	int link, err, prog;
 
+	if (is_linked(a, INBOUND_NAME))
+		return 0;
+	prog = datapath_load_inbound(&a->dp, a->ns.cookie, e);
 	if (prog < 0)
 		return prog;
 	link = bpf_link_create(prog, a->ns.fd, BPF_SK_LOOKUP, NULL);
@@ -102,6 +129,11 @@ static int link_inbound(const struct attaching *a, struct st_err *e)
 		       : pin_link(a->dir, INBOUND_NAME, link, e);
 	close(prog);
 	return err;
+}
+
+static int make_dir(const char *path, struct st_err *e)
+{
+	return mkdir(path, 0700) && errno != EEXIST ? err_sys(e, errno, "directory", path) : 0;
 }
 
 /* Registers the proxy's listeners that are older than the links. */
@@ -124,28 +156,39 @@ static int scan_listeners(void *ctx, struct st_err *e)
 	return err;
 }
 
+static int link_all(struct attaching *a, struct st_err *e)
+{
+	int err = make_dir(ST_PODS, e);
+
+	err = err ?: make_dir(a->dir, e);
+	err = err ?: link_hooks(a, e);
+	err = err ?: link_inbound(a, e);
+	return err ?: netns_run(&a->ns, scan_listeners, a, e);
+}
+
 /* The order in which no moment leaks or loses a connection: what the hooks need is there before
- * they are, and they decide nothing before the policy is active.
+ * they are, and they decide nothing before the policy is active. Until then the entry is a record
+ * of what a later command has to take away if we are killed.
  */
 static int attach_all(struct attaching *a, struct st_err *e)
 {
-	struct policy *p = &a->rules.policy;
+	struct policy *p = &a->rules.policy, record;
+	__u32 wanted = pod_env_wanted(p);
 	int err;
 
 	p->flags &= ~POLICY_ACTIVE;
-	p->flags |= pod_env_wanted(p);
-	err = maps_put_policy(&a->dp, a->ns.cookie, p, BPF_NOEXIST, e);
+	record = *p;
+	record.flags |= wanted;
+	err = maps_put_policy(&a->dp, a->ns.cookie, &record, BPF_NOEXIST, e);
 	err = err ?: maps_put_counters(&a->dp, a->ns.cookie, e);
 	err = err ?: maps_put_rules(&a->dp, &a->rules, e);
-	if (!err && mkdir(a->dir, 0700))
-		err = err_sys(e, errno, "directory", a->dir);
-	err = err ?: link_hooks(a, e);
-	err = err ?: link_inbound(a, e);
-	err = err ?: netns_run(&a->ns, scan_listeners, a, e);
-	err = err ?: pod_env_add(&a->ns, p, 0, e);
+	err = err ?: link_all(a, e);
+	if (err)
+		return err;
+	p->flags |= wanted;
+	err = pod_env_add(&a->ns, p, 0, e);
 	p->flags |= POLICY_ACTIVE;
-	err = err ?: maps_put_policy(&a->dp, a->ns.cookie, p, BPF_EXIST, e);
-	return err;
+	return err ?: maps_put_policy(&a->dp, a->ns.cookie, p, BPF_EXIST, e);
 }
 
 /* What an attach or detach that was killed left of this pod, by name or by namespace. */
@@ -172,26 +215,26 @@ static int take_lock(struct st_err *e)
 	return err ?: bpffs_lock(1, e);
 }
 
-static int attach_locked(struct attaching *a, const struct pod_spec *spec, __u64 cgroup_id,
-			 struct st_err *e)
+static int attach_locked(struct attaching *a, const struct pod_spec *spec, struct st_err *e)
 {
 	struct st_err ignored = {};
 	struct policy *p = &a->rules.policy;
 	struct policy old;
 	int err;
 
-	err = find_conflict(a, cgroup_id, e);
+	err = find_conflict(a, e);
 	if (err < 0)
 		return err;
 	if (err) {
+		err = link_all(a, e); /* what somebody took away */
 		bpf_map_lookup_elem(a->dp.map[MAP_st_policy], &a->ns.cookie, &old);
-		return pod_replace_rules(&a->dp, &a->ns, &old, &a->rules, e);
+		return err ?: pod_replace_rules(&a->dp, &a->ns, &old, &a->rules, e);
 	}
 	err = cgroup_check_hooks(spec->cgroup, e);
 	err = err ?: clear_wreck(a, e);
 	if (err)
 		return err;
-	p->cgroup_id = cgroup_id;
+	p->cgroup_id = a->cgroup_id;
 	p->netns_dev = a->ns.dev;
 	p->netns_ino = a->ns.ino;
 	memcpy(p->name, a->name, sizeof(p->name));
@@ -205,13 +248,12 @@ int pod_attach(const struct pod_spec *spec, struct st_err *e)
 {
 	struct attaching a = { .cgroup = -1, .ns.fd = -1 };
 	struct st_err ignored = {};
-	__u64 cgroup_id = 0;
 	int lock, err;
 
 	err = name_of(spec, a.name, e);
 	if (err)
 		return err;
-	a.cgroup = cgroup_open(spec->cgroup, &cgroup_id, e);
+	a.cgroup = cgroup_open(spec->cgroup, &a.cgroup_id, e);
 	if (a.cgroup < 0)
 		return a.cgroup;
 	err = netns_open(spec->netns, &a.ns, e);
@@ -220,7 +262,7 @@ int pod_attach(const struct pod_spec *spec, struct st_err *e)
 	if (lock >= 0) {
 		bpffs_pod_dir(a.name, a.dir);
 		err = datapath_ensure(&a.dp, e);
-		err = err ?: attach_locked(&a, spec, cgroup_id, e);
+		err = err ?: attach_locked(&a, spec, e);
 		if (err && a.dp.scan > 0)
 			pod_remove_datapath_if_unused(&a.dp, &ignored);
 		datapath_close(&a.dp);

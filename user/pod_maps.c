@@ -72,39 +72,102 @@ int maps_put_rules(const struct datapath *dp, const struct ruleset *rs, struct s
 	return 0;
 }
 
-/* Keys are collected first: deleting while walking would start the walk anew. */
-static void drop_where(int fd, size_t key_size, size_t policy_at, __u32 policy_id)
+/* Which keys of a map are to go. */
+struct selection {
+	size_t key_size;
+	int (*selects)(const struct selection *s, const void *key);
+	size_t policy_at; /* where the policy's id is in a key */
+	__u32 policy_id;
+	const struct datapath *dp;
+};
+
+static int of_policy(const struct selection *s, const void *key)
 {
-	char key[64], *found = NULL, *more;
-	void *prev = NULL;
-	char at[64];
+	return !memcmp((const char *)key + s->policy_at, &s->policy_id, sizeof(s->policy_id));
+}
+
+/* Keys are collected first: deleting while walking would start the walk anew. */
+static void drop(int fd, const struct selection *s)
+{
+	char key[64], at[64], *found = NULL, *more;
 	size_t nr = 0, room = 0, i;
+	void *prev = NULL;
 
 	while (!bpf_map_get_next_key(fd, prev, key)) {
-		memcpy(at, key, key_size);
+		memcpy(at, key, s->key_size);
 		prev = at;
-		if (memcmp(key + policy_at, &policy_id, sizeof(policy_id)))
+		if (!s->selects(s, key))
 			continue;
 		if (nr == room) {
 			room = room ? 2 * room : 64;
-			more = realloc(found, room * key_size);
+			more = realloc(found, room * s->key_size);
 			if (!more)
 				break;
 			found = more;
 		}
-		memcpy(found + nr++ * key_size, key, key_size);
+		memcpy(found + nr++ * s->key_size, key, s->key_size);
 	}
 	for (i = 0; i < nr; i++)
-		bpf_map_delete_elem(fd, found + i * key_size);
+		bpf_map_delete_elem(fd, found + i * s->key_size);
 	free(found);
+}
+
+static void drop_of_policy(int fd, size_t key_size, size_t policy_at, __u32 id)
+{
+	const struct selection s = {
+		.key_size = key_size, .selects = of_policy, .policy_at = policy_at, .policy_id = id
+	};
+
+	drop(fd, &s);
 }
 
 void maps_drop_rules(const struct datapath *dp, __u32 policy_id)
 {
-	drop_where(dp->map[MAP_st_class], sizeof(struct class_key),
-		   offsetof(struct class_key, policy), policy_id);
-	drop_where(dp->map[MAP_st_ids], sizeof(struct id_key), offsetof(struct id_key, policy),
-		   policy_id);
+	drop_of_policy(dp->map[MAP_st_class], sizeof(struct class_key),
+		       offsetof(struct class_key, policy), policy_id);
+	drop_of_policy(dp->map[MAP_st_ids], sizeof(struct id_key), offsetof(struct id_key, policy),
+		       policy_id);
+}
+
+static int of_no_pod(const struct selection *s, const void *key)
+{
+	struct policy p;
+
+	return bpf_map_lookup_elem(s->dp->map[MAP_st_policy], key, &p) != 0;
+}
+
+static int of_no_policy(const struct selection *s, const void *key)
+{
+	int fd = s->dp->map[MAP_st_policy];
+	__u64 cookie, at, *prev = NULL;
+	struct policy p;
+	__u32 id;
+
+	memcpy(&id, (const char *)key + s->policy_at, sizeof(id));
+	while (!bpf_map_get_next_key(fd, prev, &cookie)) {
+		if (!bpf_map_lookup_elem(fd, &cookie, &p) && (p.id == id || p.other_id == id))
+			return 0;
+		at = cookie;
+		prev = &at;
+	}
+	return 1;
+}
+
+void maps_collect_garbage(const struct datapath *dp)
+{
+	struct selection s = { .dp = dp, .selects = of_no_policy };
+
+	s.key_size = sizeof(struct class_key);
+	s.policy_at = offsetof(struct class_key, policy);
+	drop(dp->map[MAP_st_class], &s);
+	s.key_size = sizeof(struct id_key);
+	s.policy_at = offsetof(struct id_key, policy);
+	drop(dp->map[MAP_st_ids], &s);
+	s.selects = of_no_pod;
+	s.key_size = sizeof(__u64);
+	drop(dp->map[MAP_st_count], &s);
+	s.key_size = sizeof(struct listener_key); /* begins with the netns cookie */
+	drop(dp->map[MAP_st_listener], &s);
 }
 
 void maps_drop_pod(const struct datapath *dp, __u64 cookie)

@@ -19,6 +19,9 @@ int maps_put_rules(const struct datapath *dp, const struct ruleset *rs, struct s
 /* All entries of one policy in st_class and st_ids. */
 void maps_drop_rules(const struct datapath *dp, __u32 policy_id);
 
+/* Everything that belongs to no policy: a policy entry was deleted by somebody else. */
+void maps_collect_garbage(const struct datapath *dp);
+
 /* Its counters, and the slots of its listeners. */
 void maps_drop_pod(const struct datapath *dp, __u64 cookie);
 

@@ -112,7 +112,6 @@ static struct addr_list resolvers(const struct config *c, const struct pod_facts
 
 static void set_policy(struct policy *p, const struct config *c, const struct pod_facts *pod)
 {
-	p->layout = ST_LAYOUT;
 	p->uid = c->uids.v[0];
 	p->gid = c->gids.nr ? c->gids.v[0] : c->uids.v[0];
 	p->outbound_port = c->outbound_port;

@@ -37,7 +37,7 @@ struct sock {
 	struct socket *sk_socket;
 };
 
-/* is_accepted() in bpf/flow.bpf.h. */
+/* is_accepted() in bpf/flow.bpf.h, port_once() in bpf/origdst.bpf.c. */
 struct ipv6_pinfo {
 	int mcast_oif;
 };
@@ -45,6 +45,7 @@ struct ipv6_pinfo {
 struct inet_sock {
 	struct ipv6_pinfo *pinet6;
 	int mc_index;
+	__be16 inet_sport;
 };
 
 /* st_scan in bpf/origdst.bpf.c: walks the TCP sockets of a namespace. */

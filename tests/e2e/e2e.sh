@@ -1,0 +1,134 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# What the end-to-end suites share beside lib.sh: the parts of a mesh, played by e2e_stub, and
+# questions about who reaches whom. Sourced, after lib.sh, by every suite here.
+
+# shellcheck disable=SC2034 # for the suites
+E2E=$TESTS/e2e PINS=/sys/fs/bpf/socktables
+STUB=$TEST_BIN/e2e_stub
+DIAL=$TEST_BIN/e2e_dial
+
+# needs PROGRAM PACKAGE: inside check: fails with a line that names the package of a missing program
+needs() {
+	command -v "$1" > /dev/null && return
+	echo "$1 is not installed: Debian's package $2 has it"
+	return 1
+}
+
+# attach POD [FLAG...]: attaches pod_make's POD under its own name, both families
+attach() {
+	local pod=$1
+	shift
+	"$ST" attach --cgroup "$CG/$pod" --netns "/run/netns/$pod" --name "$pod" --ipv6=on "$@"
+}
+
+# --- servers --------------------------------------------------------------------------------------
+
+# serve LOG RUN... "$STUB" ARG...: starts a stub by pod_run or the like; its pid is in $SERVED
+serve() {
+	local log=$1
+	shift
+	spawn "$log" "$@"
+	wait_for 10 grep -q '^ready' "$log" || { cat "$log" >&2 && return 1; }
+	# shellcheck disable=SC2034 # for the suites
+	SERVED=$(sed -n 's/^ready //p' "$log")
+}
+
+# stop PID...: ends processes and returns when they are gone
+stop() {
+	local pid
+	for pid; do
+		kill -KILL "$pid" 2> /dev/null
+		wait_for 10 not test -d "/proc/$pid"
+	done
+}
+
+not() {
+	! "$@"
+}
+
+# outside_start POD: web servers and resolvers on the other side; its A records say 10.0.0.53
+outside_start() {
+	serve "$TMP/$1.outside" out_run "$1" "$STUB" -4 10.0.0.53 outside \
+		line:0.0.0.0:80 'line:[::]:80' line:0.0.0.0:8080 'line:[::]:8080' \
+		"dns:$SVC4:53" "dns:$SVC4_2ND:53" "dns:[$SVC6]:53" "dns:[$SVC6_2ND]:53"
+}
+
+# app_start POD: the application on ports 8080 and 15020 (which is left alone)
+app_start() {
+	serve "$TMP/$1.app" pod_run_as "$1" 1000 "$STUB" app line:0.0.0.0:8080 'line:[::]:8080' \
+		line:0.0.0.0:15020 'line:[::]:15020'
+}
+
+# proxy_start POD: the proxy's listeners as Envoy has them
+proxy_start() {
+	serve "$TMP/$1.proxy" pod_run_as "$1" 1337 "$STUB" proxy line:0.0.0.0:15001 'line:[::]:15001' \
+		line:0.0.0.0:15006 'line:[::]:15006'
+}
+
+# agent_start POD: the proxy's DNS agent; its A records say 10.0.0.15
+agent_start() {
+	serve "$TMP/$1.agent" pod_run_as "$1" 1337 "$STUB" -4 10.0.0.15 agent \
+		dns:127.0.0.1:15053 'dns:[::1]:15053'
+}
+
+# --- who reaches whom -----------------------------------------------------------------------------
+
+# dial POD ARG...: e2e_dial as the application of the pod
+dial() {
+	local pod=$1
+	shift
+	pod_run_as "$pod" 1000 "$DIAL" "$@"
+}
+
+# who: turns e2e_dial's lines into one line of words: the tag of who answered, or the error
+who() {
+	sed -E 's/^error=//; s/^peer=[^ ]+ name=[^ ]+ ([^ ]+).*/\1/; s/.* a=10\.0\.0\.53$/outside/
+		s/.* a=10\.0\.0\.15$/agent/' | paste -sd ' '
+}
+
+# reach POD: who answers the pod's app (TCP v4, v6, DNS v4, v6), then callers from outside (v4, v6)
+reach() {
+	{
+		dial "$1" "$SVC4:80" "[$SVC6]:80" "dns:$SVC4:53" "dns:[$SVC6]:53"
+		out_run "$1" "$DIAL" "$POD4:8080" "[$POD6]:8080"
+	} | who
+}
+
+# What reach says of a pod that is not captured, is captured, is captured without a proxy.
+# shellcheck disable=SC2034 # for the suites
+{
+	DIRECT='outside outside outside outside app app'
+	CAPTURED='proxy proxy agent agent proxy proxy'
+	REFUSED='ECONNREFUSED ECONNREFUSED ECONNREFUSED ECONNREFUSED ECONNREFUSED ECONNREFUSED'
+}
+
+# --- what is there --------------------------------------------------------------------------------
+
+# pins: every file and directory of ours in bpffs, one a line
+pins() {
+	find /sys/fs/bpf -mindepth 1 ! -name '*.debug'
+}
+
+# links POD: the ids of all links that hang on the pod's cgroup or namespace, one a line
+links() {
+	local cgroup ns
+	cgroup=$(stat -c %i "$CG/$1")
+	ns=$(stat -Lc %i "/run/netns/$1")
+	bpftool link show | awk -v cgroup="$cgroup" -v ns="$ns" '
+		/^[0-9]+:/ { id = $1 + 0 }
+		$1 == "cgroup_id" && $2 == cgroup || $1 == "netns_ino" && $2 == ns { print id }'
+}
+
+# six POD: succeeds if ::6 is on the pod's lo
+six() {
+	ip -n "$1" -6 address show dev lo | grep -q 'inet6 ::6/128'
+}
+
+# nothing_left POD: inside check: no pin, no link and no ::6 of the pod is there
+nothing_left() {
+	same "" "$(pins)" "pins are left"
+	same "" "$(links "$1")" "links are left"
+	not six "$1" || { echo "::6 is left on lo" && return 1; }
+}

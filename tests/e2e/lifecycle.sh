@@ -1,0 +1,297 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# attach, update, detach: what they make, what they refuse, what they leave. Broken states are the
+# business of wrecks.sh.
+# shellcheck disable=SC2317 # check runs the functions
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=tests/e2e/e2e.sh
+. "$(dirname "$0")/e2e.sh"
+env_private "$@"
+
+# --- what attach makes ----------------------------------------------------------------------------
+
+# pinned KIND: all pinned programs, maps or links as JSON, one a line; .pin is the path below $PINS
+pinned() {
+	bpftool -jf "$1" show | jq -c --arg at "$PINS/" '.[] | . +
+		{ pin: [.pinned[]? | select(startswith($at)) | .[($at | length):]][0] } | select(.pin)'
+}
+
+pins_as_designed() {
+	local pods="pods/web:v1" kind
+	same "$(find "$PINS" -type f -printf '%P\n' | sort)" \
+		"$({ pinned prog; pinned map; pinned link; } | jq -r .pin | sort)" "pins"
+	for kind in prog map; do
+		same "" "$(pinned "$kind" | jq -c 'select(.name != .pin or (.btf_id | not))')" \
+			"$kind pinned by another name than its own, or without BTF"
+		same "" "$(pinned "$kind" | jq -r .name | grep -vE '^st_[a-z0-9_]{1,12}$')"
+	done
+	pinned prog | jq -r .name > "$TMP/programs"
+	same 12 "$(grep -vc st_scan "$TMP/programs")" "programs of cgroup hooks"
+	pinned link | jq -r --arg pods "$pods/" '.pin[($pods | length):]' | sort > "$TMP/links"
+	same "$({ grep -v st_scan "$TMP/programs"; echo st_inbound; } | sort)" "$(cat "$TMP/links")" "links"
+	same "$pods" "$(cd "$PINS" && echo pods/*)" "directory of a pod with a dot in its name"
+}
+
+# formatted MAP FILTER: what jq's filter says of the map's entries as bpftool formats them by BTF
+formatted() {
+	bpftool -j map dump pinned "$PINS/$1" | jq -r "[.[].formatted] | $2"
+}
+
+maps_read_well() {
+	local map type
+	while read -r map type; do
+		bpftool -j map dump pinned "$PINS/$map" | jq -e 'type == "array"'
+		# No kernel lets anybody walk through the storage of sockets
+		[[ $type == sk_storage ]] || bpftool map dump pinned "$PINS/$map" > "$TMP/dump"
+	done < <(pinned map | jq -r '"\(.pin) \(.type)"')
+	same "web.v1 1337 15001" "$(formatted st_policy '.[0].value | "\(.name) \(.uid) \(.outbound_port)"')"
+	same true "$(formatted st_class 'all(.key.addr.w | length == 4)')"
+	same true "$(formatted st_ids 'any(.key.kind == 1 and .key.value == 15020)')"
+	same true "$(formatted st_count 'all(.values[0].value.n | length > 20)')"
+}
+
+# objects: all programs, maps and links that the pins hold, as "KIND ID"
+objects() {
+	local kind
+	for kind in prog map link; do
+		pinned "$kind" | jq -r --arg kind "$kind" '"\($kind) \(.id)",
+			"map \(.map_ids[]?)", (.prog_id | select(.) | "prog \(.)")'
+	done | sort -u
+}
+
+# all_gone LIST: none of these objects is there any more
+all_gone() {
+	local kind id
+	while read -r kind id; do
+		not bpftool "$kind" show id "$id" || return 1
+	done <<< "$1"
+}
+
+detach_leaves_nothing() {
+	local list
+	list=$(objects)
+	has "$list" '^link [0-9]+$'
+	has "$list" '^map [0-9]+$'
+	"$ST" detach web.v1
+	nothing_left a
+	wait_for 10 all_gone "$list"	# the kernel frees them a moment later
+	same "$DIRECT" "$(reach a)"
+}
+
+pod_make a
+outside_start a
+app_start a
+unserved() {
+	same "$DIRECT" "$(reach a)" "before attach"
+	attach a --name web.v1
+	same "$REFUSED" "$(reach a)" "after attach"
+}
+check "attach ends and its links stay: without a proxy all is refused" unserved
+proxy_start a
+agent_start a
+served() {
+	same "$CAPTURED" "$(reach a)"
+}
+check "TCP, DNS and inbound connections of both families reach the proxy" served
+check "pins are where and what they are called" pins_as_designed
+check "maps are dumped as JSON with field names" maps_read_well
+
+# --- again, and what is refused -------------------------------------------------------------------
+
+# refused PATTERN CMD...: CMD fails with one line like the pattern
+refused() {
+	local pattern=$1
+	shift
+	same 1 "$(status_of "$@")" "exit status"
+	same 1 "$(grep -vc '^hint: ' "$TMP/output")" "lines"
+	has "$(grep -v '^hint: ' "$TMP/output")" "$pattern"
+}
+
+attach_again() {
+	local before
+	before=$(links a)
+	attach a --name web.v1
+	same "$before" "$(links a)" "links"
+	same "$CAPTURED" "$(reach a)"
+}
+
+name_taken() {
+	refused "^socktables: attach: name 'web.v1': taken by another pod" attach b --name web.v1
+	same "" "$(links b)" "links of the refused pod"
+	same "$CAPTURED" "$(reach a)"
+}
+
+other_name() {
+	refused "^socktables: attach: netns.*already attached as pod 'web.v1'" attach a --name web2
+	refused "^socktables: attach: pod 'web.v1'.*already attached at another cgroup" \
+		"$ST" attach --cgroup "$CG/b" --netns /run/netns/a --name web.v1
+	same "web:v1" "$(ls "$PINS/pods")" "pods"
+	same "$CAPTURED" "$(reach a)"
+}
+
+pod_make b
+check "attaching the same pod again is no error" attach_again
+check "a name that is taken is refused" name_taken
+check "a namespace that has another name, or another cgroup, is refused" other_name
+
+# --- live connections, two pods -------------------------------------------------------------------
+
+# keep NAME RUN...: e2e_dial -k in the background; each line written to $TMP/NAME.in gets an answer
+keep() {
+	local name=$1
+	shift
+	mkfifo "$TMP/$name.in"
+	"$@" <> "$TMP/$name.in" > "$TMP/$name.out" 2>&1 &
+	wait_for 10 grep -q . "$TMP/$name.out"
+}
+
+# still WHO NAME...: inside check: these connections are answered by WHO once more
+still() {
+	local who=$1 name before
+	shift
+	for name; do
+		before=$(wc -l < "$TMP/$name.out")
+		echo again > "$TMP/$name.in"
+		wait_for 10 awk -v n="$before" 'END { exit !(NR > n) }' "$TMP/$name.out"
+		has "$(tail -n 1 "$TMP/$name.out")" "^$who copy="
+	done
+}
+
+update_live() {
+	"$ST" update web.v1 --ipv6=on -o 80
+	same "outside outside agent agent proxy proxy" "$(reach a)" "with -o 80"
+	still proxy out4 out6 in4
+	"$ST" update web.v1 --ipv6=on
+	same "$CAPTURED" "$(reach a)" "with the defaults"
+	still proxy out4 out6 in4
+	same 3 "$(status_of "$ST" update nobody)" "exit status for an unknown pod"
+}
+
+# Connections that are made while the policy changes follow the old or the new one, whole.
+update_under_load() {
+	local round
+	for ((round = 0; round < 20; round++)); do
+		dial a -n 300 "$SVC4:80" >> "$TMP/load" &
+		"$ST" update web.v1 --ipv6=on -o 80
+		"$ST" update web.v1 --ipv6=on
+		wait "$!"
+	done
+	same 6000 "$(wc -l < "$TMP/load")" "connections"
+	same "outside proxy" "$(awk '{ print $3 }' "$TMP/load" | sort -u | paste -sd ' ')" "who answered"
+	same "" "$(grep ' proxy ' "$TMP/load" | grep -v "od=$SVC4:80\$" | head)" "wrong original destinations"
+}
+
+update_off() {
+	"$ST" update web.v1 --ipv6=off
+	same "proxy outside agent outside proxy app" "$(reach a)"
+	not six a
+	"$ST" update web.v1 --ipv6=on
+	six a
+	same "$CAPTURED" "$(reach a)"
+}
+
+two_pods() {
+	attach b
+	same "$CAPTURED" "$(reach b)"
+	same "$CAPTURED" "$(reach a)"
+	still outside b4
+	"$ST" detach b
+	same "" "$(links b)" "links of the detached pod"
+	same "$DIRECT" "$(reach b)"
+	same "$CAPTURED" "$(reach a)"
+	still proxy out4 out6 in4
+	still outside b4
+}
+
+keep out4 dial a -k "$SVC4:80"
+keep out6 dial a -k "[$SVC6]:80"
+keep in4 out_run a "$DIAL" -k "$POD4:8080"
+outside_start b
+app_start b
+proxy_start b
+agent_start b
+keep b4 dial b -k "$SVC4:80"
+check "update takes effect at once and leaves live connections alone" update_live
+check "update under load: every connection follows one policy" update_under_load
+check "update turns IPv6 off and on" update_off
+check "two pods do not mind each other; attach leaves live connections alone" two_pods
+check "detach leaves nothing" detach_leaves_nothing
+check "redirected connections survive detach" still proxy out4 out6 in4
+
+# --- addresses, bpffs, many at once ---------------------------------------------------------------
+
+six_added() {
+	not six a
+	attach a --ipv6=off
+	not six a
+	"$ST" detach a
+	attach a
+	six a
+	attach a
+	"$ST" detach a
+	not six a
+}
+
+six_there_before() {
+	ip -n a address add ::6/128 dev lo nodad
+	attach a
+	"$ST" update a --ipv6=off
+	six a
+	"$ST" detach a
+	six a
+	ip -n a address del ::6/128 dev lo
+}
+
+check "::6 is added with IPv6 and removed by detach" six_added
+check "::6 that was there before is left alone" six_there_before
+
+bpffs_mounted() {
+	while mountpoint -q /sys/fs/bpf; do
+		umount /sys/fs/bpf
+	done
+	attach a
+	same bpf "$(stat -fc %T /sys/fs/bpf | sed s/_fs//)" "file system"
+	same "$CAPTURED" "$(reach a)"
+	"$ST" detach a
+	nothing_left a
+}
+
+check "bpffs is mounted if it is not" bpffs_mounted
+
+# at_once CMD...: runs CMD N for N from 1 to 20, all at once; prints how many succeeded
+at_once() {
+	local n pids=() done=0
+	for ((n = 1; n <= 20; n++)); do
+		"$@" "$n" &
+		pids+=($!)
+	done
+	for n in "${pids[@]}"; do
+		wait "$n" && done=$((done + 1))
+	done
+	echo "$done"
+}
+
+attach_nth() {
+	attach "n$1"
+}
+
+detach_nth() {
+	"$ST" detach "n$1"
+}
+
+twenty() {
+	local n
+	for ((n = 1; n <= 20; n++)); do
+		mkdir "$CG/n$n"
+		ip netns add "n$n"
+	done
+	same 20 "$(at_once attach_nth)" "attached"
+	same 20 "$("$ST" status --json | jq 'map(select(.state == "attached" and .links.attached == 13)) | length')"
+	same 20 "$(at_once detach_nth)" "detached"
+	nothing_left n1
+}
+
+check "twenty attaches at once, then twenty detaches" twenty
+finish

@@ -1,0 +1,241 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+#
+# The proxy comes and goes: listeners older and younger than the attach, of every kind and number;
+# without one connections are refused, never let through. And who must not notice any of it.
+# shellcheck disable=SC2317 # check runs the functions
+# shellcheck source=tests/lib.sh
+. "$(dirname "$0")/../lib.sh"
+# shellcheck source=tests/e2e/e2e.sh
+. "$(dirname "$0")/e2e.sh"
+env_private "$@"
+
+mkdir "$TMP/proxies"
+
+# proxy NAME ARG...: a stub as the proxy's user in pod a
+proxy() {
+	serve "$TMP/proxies/$1" pod_run_as a 1337 "$STUB" "${@:2}"
+}
+
+# proxies: the pids of all of them
+proxies() {
+	sed -sn 's/^ready //p' "$TMP"/proxies/* 2> /dev/null
+}
+
+# no_proxy: ends them all
+no_proxy() {
+	# shellcheck disable=SC2046 # pids are words
+	stop $(proxies)
+	rm -f "$TMP"/proxies/*
+}
+
+# alone NAME CMD...: a check that starts without a proxy
+alone() {
+	no_proxy
+	check "$@"
+}
+
+# inbound: who answers connections from outside to the app's port, v4 then v6
+inbound() {
+	out_run a "$DIAL" "$POD4:8080" "[$POD6]:8080" | who
+}
+
+# outbound: who answers the app, v4 then v6
+outbound() {
+	dial a "$SVC4:80" "[$SVC6]:80" | who
+}
+
+# copies COUNT RUN...: the numbers of the copies that answer COUNT connections
+copies() {
+	local count=$1
+	shift
+	"$@" -n "$count" | sed -n 's/.* copy=\([0-9]*\) .*/\1/p' | sort -nu | paste -sd ' '
+}
+
+# counter REASON: of pod a, both families together
+counter() {
+	"$ST" stats a --json | jq --arg why "$1" '.[0] | .ipv4[$why] + .ipv6[$why]'
+}
+
+listeners() {
+	"$ST" status a --json | jq '.[0].inbound_listeners'
+}
+
+IN_V4=line:0.0.0.0:15006 IN_V6='line:[::]:15006' IN_DUAL='line:*:15006'
+OUT_V4=line:0.0.0.0:15001 OUT_V6='line:[::]:15001'
+NOBODY='ECONNREFUSED ECONNREFUSED'
+
+pod_make a
+outside_start a
+app_start a
+
+# --- come and go ----------------------------------------------------------------------------------
+
+older() {
+	proxy old old "$IN_V4" "$IN_V6" "$OUT_V4" "$OUT_V6"
+	attach a
+	same "old old" "$(inbound)"
+	same "old old" "$(outbound)"
+	same 2 "$(listeners)"
+	no_proxy
+	same 0 "$(listeners)"
+}
+
+gone() {
+	same "$NOBODY" "$(inbound)"
+	same "$NOBODY" "$(outbound)"
+	has "$(counter in-no-listener)" '^[1-9]'
+	same "app" "$(out_run a "$DIAL" "$POD4:15020" | who)" "an excluded port"
+}
+
+younger() {
+	proxy new new "$IN_V4" "$IN_V6" "$OUT_V4" "$OUT_V6"
+	same "new new" "$(inbound)"
+	same "new new" "$(outbound)"
+	no_proxy
+	same "$NOBODY" "$(inbound)"
+	same "$NOBODY" "$(outbound)"
+	proxy again again "$IN_V4" "$IN_V6" "$OUT_V4" "$OUT_V6"
+	same "again again" "$(inbound)"
+	same "again again" "$(outbound)"
+	no_proxy
+}
+
+families() {
+	proxy v4 v4 "$IN_V4"
+	same "v4 ECONNREFUSED" "$(inbound)" "a v4 listener alone"
+	no_proxy
+	proxy v6 v6 "$IN_V6"
+	same "ECONNREFUSED v6" "$(inbound)" "a V6ONLY listener alone"
+	proxy v4 v4 "$IN_V4"
+	same "v4 v6" "$(inbound)" "the V6ONLY listener first, then the v4 one"
+	no_proxy
+	proxy dual dual "$IN_DUAL"
+	same "dual dual" "$(inbound)" "a dual-stack listener"
+	has "$(out_run a "$DIAL" "$POD4:8080")" "peer=\\[::ffff:$OUT4\\]:[0-9]+ local=\\[::ffff:$POD4\\]:8080 od=$POD4:8080|peer=$OUT4:[0-9]+ local=$POD4:8080 od=$POD4:8080"
+	no_proxy
+	# On the address of the interface, where iptables sends what comes by it
+	proxy address address "line:$POD4:15006" "line:[$POD6]:15006"
+	same "address address" "$(inbound)" "listeners on the pod's own addresses"
+	no_proxy
+	same "$NOBODY" "$(inbound)"
+}
+
+alone "listeners that are older than the attach" older
+check "no proxy: refused, never let through to the app" gone
+check "listeners that are younger, and their restart" younger
+check "v4, V6ONLY, dual-stack, single addresses" families
+
+# --- many -----------------------------------------------------------------------------------------
+
+workers() {
+	proxy many -n 4 proxy "$IN_V4" "$IN_V6" "$OUT_V4" "$OUT_V6"
+	same "1 2 3 4" "$(copies 100 out_run a "$DIAL" "$POD4:8080")" "inbound v4"
+	same "1 2 3 4" "$(copies 100 out_run a "$DIAL" "[$POD6]:8080")" "inbound v6"
+	same "1 2 3 4" "$(copies 100 dial a "$SVC4:80")" "outbound v4"
+	same "1 2 3 4" "$(copies 100 dial a "[$SVC6]:80")" "outbound v6"
+}
+
+# close_copy N: closes the listeners of the lowest copy that is left, which is N
+close_copy() {
+	kill -USR1 "$(proxies)"
+	wait_for 10 grep -qx "closed $1" "$TMP/proxies/many"
+}
+
+one_by_one() {
+	local left n=0
+	for left in '2 3 4' '3 4' '4'; do
+		close_copy $((++n))
+		same "$left" "$(copies 60 out_run a "$DIAL" "$POD4:8080")" "inbound v4"
+		same "$left" "$(copies 60 out_run a "$DIAL" "[$POD6]:8080")" "inbound v6"
+		same "$left" "$(copies 60 dial a "$SVC4:80")" "outbound v4"
+	done
+	close_copy 4
+	same "$NOBODY" "$(inbound)"
+	same "$NOBODY" "$(outbound)"
+}
+
+# More than there are slots: those beyond get their share too, as one of their group is in a slot.
+eighty() {
+	local before
+	before=$(counter listener-no-slot)
+	proxy many -n 80 proxy "$IN_V4"
+	same 64 "$(listeners)" "listeners in slots"
+	same 16 "$(($(counter listener-no-slot) - before))" "listeners without a slot"
+	same "$(seq -s ' ' 1 80)" "$(copies 3000 out_run a "$DIAL" "$POD4:8080")" "who answers"
+}
+
+# All that have slots close: that is as if there were none, until the next one opens.
+eighty_fewer() {
+	local n
+	for ((n = 1; n <= 64; n++)); do
+		close_copy "$n"
+	done
+	same ECONNREFUSED "$(out_run a "$DIAL" "$POD4:8080" | who)" "without any in a slot"
+	proxy one-more -n 2 proxy "$IN_V4"
+	same "1 2 $(seq -s ' ' 65 80)" "$(copies 1000 out_run a "$DIAL" "$POD4:8080")" "who answers"
+}
+
+alone "four workers all get connections" workers
+check "workers that close one by one" one_by_one
+alone "eighty listeners all get connections" eighty
+check "the first 64 of eighty listeners close, then two open" eighty_fewer
+
+# --- Istio's validator ----------------------------------------------------------------------------
+
+# validate LOOPBACK PASSTHROUGH: it listens on loopback alone, and connects as the proxy's user from
+# there to port 15002 of the address that the proxy calls the app from
+validate() {
+	proxy validator proxy "line:$1:15001" "line:$1:15006"
+	has "$(pod_run_as a 1337 "$DIAL" -b "$1:0" "$2:15002")" \
+		"^peer=${2//[\[\]]/.}:15002 .* proxy .* local=${1//[\[\]]/.}:15006 od=${2//[\[\]]/.}:15002\$"
+	no_proxy
+}
+
+alone "validation passes over IPv4" validate 127.0.0.1 127.0.0.6
+alone "validation passes over IPv6" validate '[::1]' '[::6]'
+
+# --- who must not notice --------------------------------------------------------------------------
+
+# totals: all counters of pod a
+totals() {
+	"$ST" stats a --json | jq -c '.[0] | [.ipv4, .ipv6]'
+}
+
+# Another pod under the same names and addresses; a namespace nested in pod a's cgroup; a process of
+# pod a's cgroup in another namespace; one of another cgroup in pod a's namespace.
+others() {
+	local before
+	before=$(totals)
+	same "$DIRECT" "$(reach b)" "another pod"
+	same "outside" "$(pod_run a nsenter --net=/run/netns/a-inner -- "$DIAL" "10.78.0.1:80" | who)" \
+		"a namespace nested in the pod"
+	same "elsewhere" "$(pod_run a nsenter --net="/proc/$$/ns/net" -- "$DIAL" 127.0.0.1:80 | who)" "a namespace that is no pod"
+	same "outside" "$(nsenter --net=/run/netns/a -- "$DIAL" "$SVC4:80" | who)" "a process from outside"
+	same "$before" "$(totals)" "counters of pod a"
+}
+
+pod_make b
+outside_start b
+app_start b
+ip netns add a-inner
+ip link add eth0 netns a-inner type veth peer name inner netns a-out
+ip -n a-inner -batch - <<-EOF2
+	link set lo up
+	link set eth0 up
+	address add 10.78.0.2/24 dev eth0
+EOF2
+ip -n a-out -batch - <<-EOF2
+	link set inner up
+	address add 10.78.0.1/24 dev inner
+EOF2
+serve "$TMP/elsewhere" "$STUB" elsewhere line:127.0.0.1:80
+no_proxy
+proxy all proxy "$IN_V4" "$IN_V6" "$OUT_V4" "$OUT_V6"
+check "others are not captured and not counted" others
+itself() {
+	same "proxy proxy" "$(outbound)"
+	same "proxy proxy" "$(inbound)"
+}
+check "the pod itself is" itself
+finish
