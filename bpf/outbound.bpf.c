@@ -220,10 +220,8 @@ static __always_inline int on_sendmsg(struct bpf_sock_addr *ctx, int in6)
 
 	if (!sk)
 		return 1;
-	if (RD(sk->src_port) == ST_DNS_PORT)
-		return dns_agent_sends(ctx, sk, in6);
 	if (bpf_ntohs(RD(ctx->user_port)) != 53)
-		return 1;
+		return RD(sk->src_port) == ST_DNS_PORT ? dns_agent_sends(ctx, sk, in6) : 1;
 	netns = bpf_get_netns_cookie(ctx);
 	p = policy_of(netns);
 	if (!p)

@@ -12,7 +12,8 @@ static __always_inline int on_recvmsg(struct bpf_sock_addr *ctx, int in6)
 
 	if (!sk)
 		return 1;
-	if (RD(sk->src_port) == ST_DNS_PORT)
+	/* A client's port may be the agent's by chance: it is known by what it asked before. */
+	if (RD(sk->src_port) == ST_DNS_PORT && !origin_of(sk))
 		dns_agent_receives(ctx, sk, in6);
 	else if (RD(ctx->user_port) == bpf_htons(ST_DNS_PORT))
 		dns_app_receives(ctx, sk, in6);

@@ -80,6 +80,13 @@ detach_leaves_nothing() {
 	same "$DIRECT" "$(reach a)"
 }
 
+# Ephemeral ports may begin below 15053, so that a client on another address gets it.
+clients_with_agents_port() {
+	has "$(dial a -b "$POD4:15053" "dns:$SVC4:53")" "^peer=$SVC4:53 a=10.0.0.15\$"
+	has "$(dial a -b "$POD4:15053" "sendto:$SVC4:53")" "^peer=$SVC4:53 a=10.0.0.15\$"
+	has "$(dial a -b "[$POD6]:15053" "dns:[$SVC6]:53")" "^peer=\[$SVC6\]:53 a=10.0.0.15\$"
+}
+
 pod_make a
 outside_start a
 app_start a
@@ -95,6 +102,7 @@ served() {
 	same "$CAPTURED" "$(reach a)"
 }
 check "TCP, DNS and inbound connections of both families reach the proxy" served
+check "a DNS client whose port is the agent's by chance" clients_with_agents_port
 check "pins are where and what they are called" pins_as_designed
 check "maps are dumped as JSON with field names" maps_read_well
 
