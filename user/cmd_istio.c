@@ -75,8 +75,8 @@ static int find_target(const struct istio *i, struct target *t, struct st_err *e
 	return cgroup_of_own_pod(t->cgroup, e);
 }
 
-/* Who may attach is asked before anything is looked for, so that the answer is always the same. A
- * bpffs that attach would mount in a container would be gone with the container.
+/* Who may attach is asked before anything is looked for, so that the answer is always the same.
+ * A bpffs that attach would mount in a container would be gone with the container.
  */
 static int check_rights(struct st_err *e)
 {
@@ -110,8 +110,8 @@ static void name_by_cgroup(const char *cgroup, char name[ST_NAME_MAX])
 		snprintf(name, ST_NAME_MAX, "%.*s", ST_NAME_MAX - 1, strrchr(path, '/') + 1);
 }
 
-/* What is in the namespace, by whatever name. Where that cannot be said any more, as somebody deleted
- * pins, it is what attach would have called it.
+/* What is in the namespace, by whatever name. Where that cannot be said any more, as somebody
+ * deleted pins, it is what attach would have called it.
  */
 static int cleanup(const struct istio *i, struct st_err *e)
 {

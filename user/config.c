@@ -11,9 +11,22 @@ struct preset {
 	const char *name, *value;
 };
 
+/* Istio's own defaults, beside those that are empty. The tunnel port is not among them: to give it, and
+ * be it the same, is to ask for other rules.
+ */
+static const struct preset istio_presets[] = {
+	{ "envoy-port", "15001" },
+	{ "inbound-capture-port", "15006" },
+	{ "proxy-uid", "1337" },
+	{ "istio-inbound-tproxy-mark", "1337" },
+	{ "istio-inbound-tproxy-route-table", "133" },
+	{ "outbound-owner-groups", "*" },
+	{ "ipv4-loopback-cidr", "127.0.0.1" },
+	{ 0 },
+};
+
 /* What istio-cni 1.11 makes of a pod without annotations, with DNS capture. */
 static const struct preset attach_presets[] = {
-	{ "proxy-uid", "1337" },
 	{ "proxy-gid", "1337" },
 	{ "istio-inbound-ports", "*" },
 	{ "istio-local-exclude-ports", "22,15020,15021,15090" },
@@ -21,30 +34,15 @@ static const struct preset attach_presets[] = {
 	{ "istio-local-outbound-ports-exclude", "15020" },
 	{ "redirect-dns", "true" },
 	{ "capture-all-dns", "true" },
-	{ "ipv4-loopback-cidr", "127.0.0.1/32" },
-	{ 0 },
-};
-
-static const struct preset istio_presets[] = {
-	{ "proxy-uid", "1337" },
-	{ "ipv4-loopback-cidr", "127.0.0.1/32" },
 	{ 0 },
 };
 
 /* Presets pass through the setters, so that a default is subject to the same checks as a value. */
-static int init(struct config *c, const struct preset *preset, struct st_err *e)
+static int apply(struct config *c, const struct preset *preset, struct st_err *e)
 {
 	const struct option_row *row;
 	int err = 0;
 
-	*c = (struct config){
-		.outbound_port = 15001,
-		.inbound_port = 15006,
-		.tunnel_port = 15008,
-		.tproxy_mark = 1337,
-		.tproxy_table = 133,
-		.groups.all = 1,
-	};
 	for (; !err && preset->name; preset++) {
 		row = options_find(config_options, preset->name);
 		err = row->set(c, row, preset->value, e);
@@ -53,17 +51,32 @@ static int init(struct config *c, const struct preset *preset, struct st_err *e)
 	return err;
 }
 
+int config_init_istio(struct config *c, struct st_err *e)
+{
+	*c = (struct config){ .tunnel_port = 15008 };
+	return apply(c, istio_presets, e);
+}
+
 int config_init(struct config *c, struct st_err *e)
 {
-	int err = init(c, attach_presets, e);
+	int err = config_init_istio(c, e);
 
+	err = err ?: apply(c, attach_presets, e);
 	c->old_rules = 1;
 	return err;
 }
 
-int config_init_istio(struct config *c, struct st_err *e)
+const char *config_default(const char *name)
 {
-	return init(c, istio_presets, e);
+	const struct preset *p;
+
+	for (p = attach_presets; p->name; p++)
+		if (!strcmp(p->name, name))
+			return p->value;
+	for (p = istio_presets; p->name; p++)
+		if (!strcmp(p->name, name))
+			return p->value;
+	return "";
 }
 
 void config_free(struct config *c)

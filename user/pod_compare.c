@@ -141,8 +141,8 @@ static int same_classes(const struct ruleset *a, const struct ruleset *b)
 	return 1;
 }
 
-/* Leaves of the sorted classes what the flags say: no other bits, and no prefix that has the bits of
- * the one around it.
+/* Leaves of the sorted classes what the flags say: no other bits, and no prefix that has the bits
+ * of the one around it.
  */
 static void keep_flags_only(struct ruleset *rs)
 {
@@ -201,7 +201,7 @@ int pod_name_of_netns(const char *netns, char name[ST_NAME_MAX], struct st_err *
 	return err;
 }
 
-/* On cgroup2 the inode is the id. A pod at another cgroup is attach's business, which refuses it. */
+/* On cgroup2 the inode is the id. A pod at another cgroup is for attach to refuse. */
 static int is_at(const struct policy *p, const char *cgroup)
 {
 	struct stat st;

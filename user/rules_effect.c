@@ -6,7 +6,9 @@
 
 #include "rules.h"
 
-#define CHECKS_MAX 100000 /* rules in chains of chains that are looked at; more is not worth it */
+/* Of chains in chains: rules that are looked at, and levels. What is beyond counts as effective. */
+#define CHECKS_MAX 100000
+#define DEPTH_MAX 32
 
 static int is_target(const struct rule *r, const char *name)
 {
@@ -20,29 +22,29 @@ static int only_watches(const struct rule *r)
 			   is_target(r, "TRACE"));
 }
 
-/* 1 if the rule makes no difference. nested: it is in a chain of which that is asked, too, so that
- * leaving it early makes none either. *budget: rules that may still be looked at.
+/* 1 if the rule makes no difference. depth: above 0 it is in a chain of which that is asked, too, so
+ * that leaving it early makes none either. *budget: rules there that may still be looked at.
  */
-static int idle(const struct table *t, const struct rule *r, int nested, int *budget)
+static int idle(const struct table *t, const struct rule *r, int depth, int *budget)
 {
 	const struct chain *c;
 	size_t i;
 
-	if ((*budget)-- <= 0)
+	if (depth && ((*budget)-- <= 0 || depth > DEPTH_MAX))
 		return 0;
 	if (only_watches(r))
 		return 1;
 	if (!r->target)
 		return 0;
 	if (is_target(r, "RETURN"))
-		return nested || t->name == TABLE_FILTER;
+		return depth || t->name == TABLE_FILTER;
 	if (t->name == TABLE_FILTER && is_target(r, "ACCEPT"))
 		return 1;
 	if (r->is_goto && t->name != TABLE_FILTER)
 		return 0;
 	c = chain_is_hook(r->target) ? NULL : table_chain(t, r->target);
 	for (i = 0; c && i < c->nr; i++)
-		if (!idle(t, &c->rules[i], 1, budget))
+		if (!idle(t, &c->rules[i], depth + 1, budget))
 			return 0;
 	return c != NULL;
 }

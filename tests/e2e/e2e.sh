@@ -29,6 +29,7 @@ attach() {
 serve() {
 	local log=$1
 	shift
+	: > "$log" # of an earlier one: its "ready" is not ours
 	spawn "$log" "$@"
 	wait_for 10 grep -q '^ready' "$log" || { cat "$log" >&2 && return 1; }
 	# shellcheck disable=SC2034 # for the suites
