@@ -38,6 +38,7 @@ SKELS := $(B)/st_all.skel.h $(B)/st_in.skel.h $(T)/kernel_test.skel.h
 
 .PHONY: all help demo test test-programs lint format clean
 .DELETE_ON_ERROR:
+.PRECIOUS: $(T)/e2e/%.o
 
 all: $(B)/socktables		## build the command (default)
 

@@ -44,6 +44,23 @@ static int name_of(const struct pod_spec *spec, char name[ST_NAME_MAX], struct s
 	return 0;
 }
 
+/* A pod of that name whose namespace is gone: it does not own the name any more. */
+static int is_stale(const struct attaching *a)
+{
+	struct bpf_link_info info = {};
+	__u32 size = sizeof(info);
+	char path[PATH_MAX + 32];
+	int fd, stale;
+
+	snprintf(path, sizeof(path), "%s/" INBOUND_NAME, a->dir);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return 0;
+	stale = !bpf_obj_get_info_by_fd(fd, &info, &size) && !info.netns.netns_ino;
+	close(fd);
+	return stale;
+}
+
 /* The same pod under another name, or another pod under this name, is refused. Returns 1 if this
  * very pod is attached already, 0 if neither name nor pod is known.
  */
@@ -52,7 +69,8 @@ static int find_conflict(const struct attaching *a, struct st_err *e)
 	struct policy p;
 	__u64 cookie;
 
-	if (!maps_find_policy(&a->dp, a->name, &cookie, &p) && cookie != a->ns.cookie) {
+	if (!maps_find_policy(&a->dp, a->name, &cookie, &p) && cookie != a->ns.cookie &&
+	    !is_stale(a)) {
 		err_hint(e, "'socktables status %s' shows it", a->name);
 		return err_set(e, EEXIST, "name", a->name, "taken by another pod");
 	}

@@ -80,6 +80,22 @@ detach_leaves_nothing() {
 	same "$DIRECT" "$(reach a)"
 }
 
+c_is_stale() {
+	"$ST" status c | grep -q '^c: stale$'
+}
+
+# As with a StatefulSet, whose pods come back under their names in a new namespace.
+stale_name() {
+	pod_make c
+	attach c
+	ip netns del c
+	wait_for 10 c_is_stale # the kernel takes its time
+	ip netns add c
+	attach c
+	has "$("$ST" status c)" '^c: attached$'
+	"$ST" detach c
+}
+
 # Ephemeral ports may begin below 15053, so that a client on another address gets it.
 clients_with_agents_port() {
 	has "$(dial a -b "$POD4:15053" "dns:$SVC4:53")" "^peer=$SVC4:53 a=10.0.0.15\$"
@@ -141,6 +157,7 @@ other_name() {
 
 pod_make b
 check "attaching the same pod again is no error" attach_again
+check "a name whose pod is gone is free" stale_name
 check "a name that is taken is refused" name_taken
 check "a namespace that has another name, or another cgroup, is refused" other_name
 
