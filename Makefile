@@ -15,21 +15,21 @@ MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 WARN := -Wall -Wextra -Werror
 BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) $(WARN) \
 	-idirafter /usr/include/$(MULTIARCH)
-SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-omit-frame-pointer)
 comma := ,
+SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-omit-frame-pointer)
 CFLAGS ?= -O2 -g
 override CFLAGS += -std=gnu11 $(WARN) -I$(B) $(SANFLAGS)
 LDLIBS := -lbpf -ljansson -lmnl
 
 SHARED_BPF := outbound reply origdst
-LIB_SRC := bpffs cgroup config config_flags datapath err gone idmap netlink netns options pod pod_attach \
+LIB_SRC := bpffs cgroup config config_flags datapath err gone idmap istio_env netlink netns options own_cgroup pod pod_attach pod_compare validate \
 	pod_detach pod_env pod_maps pod_read prefix probe resolv ruleset values why
-CMD_SRC := main cmd cmd_attach cmd_explain cmd_probe cmd_show
+CMD_SRC := main cmd cmd_attach cmd_explain cmd_probe cmd_show cmd_istio istio_show
 # What needs neither root nor libbpf, for tests and fuzzers.
 PURE_SRC := config config_flags err options prefix resolv ruleset values why
 obj = $(patsubst %,$(B)/user/%.o,$(1))
 
-UNIT_TESTS := options_test config_test refusals_test resolv_test ruleset_test verdict_test oracle_test \
+UNIT_TESTS := istio_env_test options_test config_test refusals_test resolv_test ruleset_test verdict_test oracle_test \
 	kernel_test
 UNIT_SHARED := flags rows rows_run twin oracle
 E2E_PROGRAMS := $(filter-out faults,$(basename $(notdir $(wildcard tests/e2e/*.c))))

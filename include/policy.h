@@ -39,6 +39,7 @@ enum policy_flag {
 	POLICY_OWNER_SETS = 1 << 9,    /* there are uids or gids beside the first: ask st_ids */
 	POLICY_IFACES = 1 << 12,       /* there are excluded interfaces: ask st_ids */
 	POLICY_SPREAD = 1 << 10,       /* lo is 127.0.0.0/8: redirected TCP may use all of it */
+	POLICY_IN_SOME = 1 << 14,      /* -b is a list */
 	POLICY_TPROXY = 1 << 13,       /* -m TPROXY */
 	POLICY_ADDED_SIX = 1 << 16,    /* what attach added and detach takes away: ::6/128 on lo, */
 	POLICY_ADDED_TPROXY4 = 1 << 17, /* rule and route for the TPROXY mark, */

@@ -41,10 +41,11 @@ static json_t *addr_json(const struct addr *a)
 
 static json_t *policy_json(const struct policy *p)
 {
-	return json_pack("{sisisisI sI so so so so so so so so}", "outbound_port", p->outbound_port,
-			 "inbound_port", p->inbound_port, "dns_port", ST_DNS_PORT, "proxy_uid",
-			 (json_int_t)p->uid, "proxy_gid", (json_int_t)p->gid, "outbound_all",
-			 flag(p, POLICY_OUT_ALL), "inbound_all", flag(p, POLICY_IN_ALL), "dns",
+	return json_pack("{sisisisI sI so so so so so so so so so}", "outbound_port",
+			 p->outbound_port, "inbound_port", p->inbound_port, "dns_port", ST_DNS_PORT,
+			 "proxy_uid", (json_int_t)p->uid, "proxy_gid", (json_int_t)p->gid,
+			 "outbound_all", flag(p, POLICY_OUT_ALL), "inbound_all",
+			 flag(p, POLICY_IN_ALL), "inbound_listed", flag(p, POLICY_IN_SOME), "dns",
 			 flag(p, POLICY_DNS), "dns_all", flag(p, POLICY_DNS_ALL), "ipv6",
 			 flag(p, POLICY_V6), "loopback_spread", flag(p, POLICY_SPREAD), "source4",
 			 addr_json(&p->src4), "source6", addr_json(&p->src6));
@@ -56,7 +57,7 @@ static json_t *warnings_json(const struct pod *pod)
 
 	if (pod->state != POD_ATTACHED)
 		json_array_append_new(list, json_string(pod->why));
-	else if (!pod->nr_listeners)
+	else if (!pod->nr_listeners && pod->policy.flags & (POLICY_IN_ALL | POLICY_IN_SOME))
 		json_array_append_new(list, json_sprintf("nothing listens on port %d: inbound "
 							 "connections are refused",
 							 pod->policy.inbound_port));
@@ -87,16 +88,19 @@ static void print_policy(const json_t *p)
 {
 	const char *src;
 	json_int_t in, out, dns, uid, gid;
-	int out_all, in_all, dns_on, dns_all, v6;
+	int out_all, in_all, in_some, dns_on, dns_all, v6;
 
-	json_unpack((json_t *)p, "{sI sI sI sI sI sb sb sb sb sb}", "outbound_port", &out,
+	json_unpack((json_t *)p, "{sI sI sI sI sI sb sb sb sb sb sb}", "outbound_port", &out,
 		    "inbound_port", &in, "dns_port", &dns, "proxy_uid", &uid, "proxy_gid", &gid,
-		    "outbound_all", &out_all, "inbound_all", &in_all, "dns", &dns_on, "dns_all",
-		    &dns_all, "ipv6", &v6);
+		    "outbound_all", &out_all, "inbound_all", &in_all, "inbound_listed", &in_some,
+		    "dns", &dns_on, "dns_all", &dns_all, "ipv6", &v6);
 	printf("  outbound   %s -> %lld\n", out_all ? "all but exceptions" : "as listed",
 	       (long long)out);
-	printf("  inbound    %s -> %lld\n", in_all ? "all but exceptions" : "as listed",
-	       (long long)in);
+	if (in_all || in_some)
+		printf("  inbound    %s -> %lld\n", in_all ? "all but exceptions" : "as listed",
+		       (long long)in);
+	else
+		printf("  inbound    not captured\n");
 	if (dns_on)
 		printf("  DNS        %s -> %lld\n",
 		       dns_all ? "port 53 of any address" : "the pod's nameservers",

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cmd.h"
+#include "istio.h"
 
 static const struct command commands[] = {
 	{ "attach", "--cgroup DIR --netns FILE [--name NAME] [policy]", "capture a pod's traffic",
@@ -27,6 +28,8 @@ static const struct command commands[] = {
 	  cmd_explain, explain_tables, 1 },
 	{ "probe", "", "what this kernel can do, by trying it", "  socktables probe\n", cmd_probe,
 	  noun_tables, 1 },
+	{ "istio-iptables", "[FLAGS]", "drop-in for Istio's binary, for the pod it runs in",
+	  istio_notes, cmd_istio, istio_tables, 2 },
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(*commands))
@@ -39,7 +42,7 @@ static void print_help(FILE *f)
 		   "Steers a pod's traffic through its mesh proxy when sockets connect, by BPF;\n"
 		   "replaces Istio's iptables rules.\n\n");
 	for (i = 0; i < NR_COMMANDS; i++)
-		fprintf(f, "  %-8s %s\n", commands[i].name, commands[i].help);
+		fprintf(f, "  %-14s %s\n", commands[i].name, commands[i].help);
 	fprintf(f, "\n'socktables COMMAND --help' tells more. "
 		   "Exit status: 0 done, 1 failed, 2 wrong usage, 3 not attached.\n");
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -141,26 +142,34 @@ static void first_missing(void *ctx, const struct probe_row *row)
 		*first = *row;
 }
 
+/* The last line that says something, since an error has one line. */
+static void last_line(const char *text, char *line, size_t size)
+{
+	const char *end = text + strlen(text), *start;
+
+	while (end > text && (unsigned char)end[-1] <= ' ')
+		end--;
+	for (start = end; start > text && start[-1] != '\n'; start--)
+		;
+	snprintf(line, size, "%.*s", (int)(end - start), start);
+}
+
 int probe_explain(int code, const char *libbpf_says, struct st_err *e)
 {
 	struct probe_row missing = {};
-	const char *last = libbpf_says;
-	size_t n;
+	char line[512];
 
-	if (code == EPERM) {
-		err_hint(e, "needs CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON and CAP_SYS_ADMIN: are you "
-			    "root?");
+	if (code == EPERM || code == EACCES)
+		err_hint(e, "needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: are you root?");
+	if (code == EPERM)
 		return err_sys(e, code, "loading the BPF programs", NULL);
-	}
 	probe(first_missing, &missing);
 	if (missing.name) {
 		err_hint(e, "'socktables probe' lists what this kernel can do");
 		return err_set(e, code, "kernel", missing.name, "%s; needs Linux %s (%s)",
 			       strerror(-missing.err), missing.since, missing.what);
 	}
-	n = strlen(last);
-	if (n > 700)
-		last += n - 700;
+	last_line(libbpf_says, line, sizeof(line));
 	return err_set(e, code, "loading the BPF programs", NULL, "%s%s%s", strerror(code),
-		       *last ? "; libbpf: " : "", last);
+		       line[0] ? "; libbpf: " : "", line);
 }

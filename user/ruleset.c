@@ -121,6 +121,7 @@ static void set_policy(struct policy *p, const struct config *c, const struct po
 	p->flags |= c->ipv6 == IPV6_ON || (c->ipv6 == IPV6_AUTO && pod->ipv6) ? POLICY_V6 : 0;
 	p->flags |= c->include.all ? POLICY_OUT_ALL : 0;
 	p->flags |= c->in_include.all ? POLICY_IN_ALL : 0;
+	p->flags |= c->in_include.nr ? POLICY_IN_SOME : 0;
 	p->flags |= c->loopback_included ? POLICY_LOOPBACK_INCLUDED : 0;
 	p->flags |= c->groups.all ? 0 : POLICY_GROUPS_ONLY;
 	p->flags |= c->old_rules ? POLICY_DNS_BEFORE_LO : 0;
