@@ -35,16 +35,17 @@ static __always_inline int assign_listener(struct bpf_sk_lookup *ctx)
 	return SK_DROP;
 }
 
-/* Whether it is a socket of this namespace that connects, though the address is not one of it. */
-static __always_inline int is_transparent(struct bpf_sk_lookup *ctx, const struct flow *f)
+/* The kind of connection that a socket of this namespace makes with TPROXY, 0 if it is none. */
+static __always_inline int tproxy_kind(struct bpf_sk_lookup *ctx, const struct flow *f)
 {
 	struct handshake_key k = { .netns = netns_cookie,
 				   .src = f->src,
 				   .dst = f->dst,
 				   .sport = bpf_ntohs(RD(ctx->remote_port)),
 				   .dport = f->dport };
+	const struct origin *o = bpf_map_lookup_elem(&st_handshake, &k);
 
-	return !!bpf_map_lookup_elem(&st_handshake, &k);
+	return o ? o->kind : 0;
 }
 
 SEC("sk_lookup")
@@ -56,6 +57,7 @@ int st_inbound(struct bpf_sk_lookup *ctx)
 	__u64 netns = netns_cookie;
 	const struct policy *p;
 	struct verdict v;
+	int kind = 0;
 
 	f.dst = addr_either(v4, addr_v4(RD(ctx->local_ip4)), ADDR_V6(ctx->local_ip6));
 	f.src = addr_either(v4, addr_v4(RD(ctx->remote_ip4)), ADDR_V6(ctx->remote_ip6));
@@ -71,7 +73,10 @@ int st_inbound(struct bpf_sk_lookup *ctx)
 	if (knows_iface && p->flags & POLICY_IFACES)
 		f.iface_class = id_class_of(p, ID_IFACE, RD(ctx->ingress_ifindex));
 	if (p->flags & POLICY_TPROXY)
-		f.transparent = is_transparent(ctx, &f);
+		kind = tproxy_kind(ctx, &f);
+	f.transparent = kind == ORIGIN_TRANSPARENT;
+	if (kind == ORIGIN_TO_SELF)
+		f.src_class &= ~CLASS_LOCAL;
 	v = verdict_inbound(p, &f);
 	count(netns, v.why, !addr_is_v4(&f.dst));
 	if (v.action == ACTION_PASS || assign_listener(ctx) == SK_PASS)

@@ -66,7 +66,7 @@ static __always_inline void handshake_begins(struct bpf_sock_ops *ctx)
 	struct origin *o = sk ? origin_of(sk) : 0;
 	struct handshake_key k;
 
-	if (!o || (o->kind != ORIGIN_APP && o->kind != ORIGIN_TRANSPARENT))
+	if (!o || o->kind == ORIGIN_PROXY || o->kind == ORIGIN_DNS)
 		return;
 	k = key_of_connecting(ctx);
 	if (bpf_map_update_elem(&st_handshake, &k, o, BPF_ANY))
@@ -76,25 +76,31 @@ static __always_inline void handshake_begins(struct bpf_sock_ops *ctx)
 }
 
 /* PASSIVE_ESTABLISHED_CB: before accept() can return the socket. A redirected connection always
- * comes to lo, so that all others cost no look-up.
+ * comes to lo, so that all others cost no look-up; those of TPROXY do not, and end here.
  */
 static __always_inline void handshake_arrives(struct bpf_sock_ops *ctx)
 {
-	struct addr local = ops_local(ctx);
+	struct handshake_key k = key_of_accepted(ctx);
 	struct bpf_sock *sk = ctx->sk;
-	struct handshake_key k;
+	const struct policy *p;
 	struct origin *sent, o;
 
-	if (!sk || !addr_is_lo(&local))
+	if (!sk)
 		return;
-	k = key_of_accepted(ctx);
+	if (!addr_is_lo(&k.dst)) {
+		p = bpf_map_lookup_elem(&st_policy, &k.netns);
+		if (!p || !(p->flags & POLICY_TPROXY))
+			return;
+	}
 	sent = bpf_map_lookup_elem(&st_handshake, &k);
 	if (!sent)
 		return;
-	o = *sent;
-	o.kind = ORIGIN_PROXY;
-	if (origin_set(sk, &o))
-		count(k.netns, WHY_HANDSHAKE_LOST, !addr_is_v4(&k.dst));
+	if (sent->kind == ORIGIN_APP) {
+		o = *sent;
+		o.kind = ORIGIN_PROXY;
+		if (origin_set(sk, &o))
+			count(k.netns, WHY_HANDSHAKE_LOST, !addr_is_v4(&k.dst));
+	}
 	bpf_map_delete_elem(&st_handshake, &k);
 }
 

@@ -159,11 +159,13 @@ static __always_inline void connect_pass(struct bpf_sock_addr *ctx, struct bpf_s
 	bpf_sk_storage_delete(&st_origin, sk);
 }
 
-/* A proxy that calls the app with the address of its client (IP_TRANSPARENT): st_inbound has to know
- * that connection from one that comes from the network.
+/* TPROXY: st_inbound has to know two kinds of connections over lo from others. A proxy that calls the
+ * app with the address of its client (IP_TRANSPARENT) does not come from the network; and one that
+ * calls its own pod without the mark goes to its inbound listener, which Istio's mangle rules do for
+ * every proxy, where those of nat leave out one that runs as root.
  */
-static __always_inline void note_transparent(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
-					     const struct policy *p, const struct flow *f)
+static __always_inline void note_tproxy(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
+					const struct policy *p, const struct flow *f, enum why why)
 {
 	struct origin o = { .dst = f->dst,
 			    .port = RD(ctx->user_port),
@@ -171,11 +173,17 @@ static __always_inline void note_transparent(struct bpf_sock_addr *ctx, struct b
 			    .kind = ORIGIN_TRANSPARENT };
 	const struct class_value *src;
 
-	if (f->proto != ST_TCP || !(f->dst_class & CLASS_LOCAL) || addr_is_zero(&f->src))
+	if (f->proto != ST_TCP || !(f->dst_class & CLASS_LOCAL) || why == WHY_OUT_PASSTHROUGH)
 		return;
-	src = class_of(p, &f->src);
-	if (!src || !(src->class & CLASS_LOCAL))
-		origin_set(sk, &o);
+	src = addr_is_zero(&f->src) ? 0 : class_of(p, &f->src);
+	if (addr_is_zero(&f->src) || (src && src->class & CLASS_LOCAL)) {
+		if (f->dst_class & CLASS_LOOPBACK || RD(sk->mark) == p->tproxy_mark ||
+		    (f->uid != p->uid && f->gid != p->gid &&
+		     !((f->uid_class | f->gid_class) & OWNER_PROXY)))
+			return;
+		o.kind = ORIGIN_TO_SELF;
+	}
+	origin_set(sk, &o);
 }
 
 static __always_inline int on_connect(struct bpf_sock_addr *ctx, int in6)
@@ -199,7 +207,7 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, int in6)
 	if (v.action == ACTION_PASS) {
 		connect_pass(ctx, sk, o, in6);
 		if (p->flags & POLICY_TPROXY)
-			note_transparent(ctx, sk, p, &f);
+			note_tproxy(ctx, sk, p, &f, v.why);
 		return 1;
 	}
 	if (connect_redirect(ctx, sk, p, &f, &source, v.port, in6))

@@ -55,7 +55,7 @@ static __always_inline int on_getsockname(struct bpf_sock_addr *ctx, int in6)
 	struct origin *o = sk ? origin_of(sk) : 0;
 	struct addr any = {};
 
-	if (!o || o->kind == ORIGIN_PROXY || o->kind == ORIGIN_TRANSPARENT)
+	if (!o || (o->kind != ORIGIN_APP && o->kind != ORIGIN_DNS))
 		return 1;
 	if (o->source == SOURCE_OURS && RD(sk->state) != BPF_TCP_ESTABLISHED)
 		ctx_put(ctx, &any, in6); /* disconnected: our bind is all that is left */

@@ -127,6 +127,7 @@ enum origin_kind {
 	ORIGIN_APP = 1,	    /* on the socket that connected */
 	ORIGIN_PROXY,	    /* on the socket that the proxy accepted */
 	ORIGIN_DNS,	    /* on an unconnected UDP socket: the first resolver it asked */
+	ORIGIN_TO_SELF,	    /* TPROXY: on the proxy's socket that calls its own pod */
 	ORIGIN_TRANSPARENT, /* on the proxy's socket that calls the app with a client's address */
 };
 

@@ -100,6 +100,8 @@ int idmap_read(int netns_fd, struct idmap *ret, struct st_err *e)
 		err = -errno;
 	else if (own.st_dev != its.st_dev || own.st_ino != its.st_ino)
 		err = read_maps(userns, ret);
+	else
+		ret->identity = 1;
 	close(userns);
 	if (!err)
 		return 0;
@@ -120,8 +122,6 @@ static int translate(const struct id_range *r, size_t nr, const char *what, __u3
 	char which[16];
 	size_t i;
 
-	if (!r)
-		return 0;
 	for (i = 0; i < nr; i++) {
 		if (*id >= r[i].inner && *id - r[i].inner < r[i].count) {
 			*id = r[i].outer + (*id - r[i].inner);
@@ -158,9 +158,12 @@ static int gids_from_uids(struct config *c, struct st_err *e)
 
 int idmap_translate(const struct idmap *map, struct config *c, struct st_err *e)
 {
-	int err = gids_from_uids(c, e);
 	size_t i;
+	int err;
 
+	if (map->identity)
+		return 0;
+	err = gids_from_uids(c, e);
 	for (i = 0; i < c->uids.nr && !err; i++)
 		err = translate(map->uids, map->nr_uids, "uid", &c->uids.v[i], e);
 	for (i = 0; i < c->gids.nr && !err; i++)

@@ -13,7 +13,8 @@ struct id_range {
 };
 
 struct idmap {
-	struct id_range *uids, *gids; /* NULL: every id is itself */
+	int identity; /* 1: every id is itself */
+	struct id_range *uids, *gids;
 	size_t nr_uids, nr_gids;
 };
 

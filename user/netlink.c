@@ -139,6 +139,8 @@ static int on_route(const struct nlmsghdr *nlh, void *ctx)
 			addr_from(mnl_attr_get_payload(attr), rt->rtm_family, &src);
 		else if (mnl_attr_get_type(attr) == RTA_OIF)
 			iface = mnl_attr_get_u32(attr);
+		else if (mnl_attr_get_type(attr) == RTA_MULTIPATH && !iface)
+			iface = ((struct rtnexthop *)mnl_attr_get_payload(attr))->rtnh_ifindex;
 	}
 	if (rt->rtm_type == RTN_LOCAL)
 		err = add_local(pod, &dst, &src);
@@ -220,8 +222,10 @@ static int is_local(const struct pod_facts *pod, const struct addr *a)
 /* Some address within each prefix that is not the pod's own; a default route is asked for as the
  * rest of the world.
  */
-static void ask_sources(struct pod_facts *pod)
+static int ask_sources(struct pod_facts *pod)
 {
+	const struct addr ula = { .w = { ST_BE32(0xfd000000), 0, 0, ST_V4(0, 0, 0, 1) } };
+	const struct prefix ulas = { .addr = { .w = { ST_BE32(0xfc000000), 0, 0, 0 } }, .len = 7 };
 	struct addr to;
 	struct route *r;
 	__u32 i;
@@ -239,6 +243,18 @@ static void ask_sources(struct pod_facts *pod)
 				break;
 		}
 	}
+	/* By the default route a unique local address is preferred towards others (RFC 6724). */
+	for (i = 0; i < pod->nr_routes; i++) {
+		if (pod->routes[i].dst.len)
+			continue;
+		if (add_route(pod, &ulas, pod->routes[i].iface))
+			return -ENOMEM;
+		r = &pod->routes[pod->nr_routes - 1];
+		if (!prefix_compare(&r->dst, &ulas))
+			ask_source(&ula, &r->src);
+		break;
+	}
+	return 0;
 }
 
 static int list_ifaces(struct pod_facts *pod)
@@ -273,7 +289,8 @@ static int collect(void *ctx, struct st_err *e)
 	f->pod->src6 = f->first6;
 	ask_source(&world4, &f->pod->src4);
 	ask_source(&world6, &f->pod->src6);
-	ask_sources(f->pod);
+	if (ask_sources(f->pod))
+		return err_sys(e, ENOMEM, "addresses of the network namespace", NULL);
 	return 0;
 }
 
