@@ -42,14 +42,16 @@ enum policy_flag {
 	POLICY_IN_SOME = 1 << 14,      /* -b is a list */
 	POLICY_TPROXY = 1 << 13,       /* -m TPROXY */
 	POLICY_ADDED_SIX = 1 << 16,    /* what attach added and detach takes away: ::6/128 on lo, */
-	POLICY_ADDED_TPROXY4 = 1 << 17, /* rule and route for the TPROXY mark, */
-	POLICY_ADDED_TPROXY6 = 1 << 18,
+	POLICY_ADDED_ROUTE4 = 1 << 17, /* route and rule for the TPROXY mark, */
+	POLICY_ADDED_ROUTE6 = 1 << 18,
+	POLICY_ADDED_RULE4 = 1 << 22,
+	POLICY_ADDED_RULE6 = 1 << 23,
 	POLICY_ADDED_ACCEPT = 1 << 19,	 /* tcp_fwmark_accept */
 	POLICY_ADDED_REFLECT4 = 1 << 20, /* fwmark_reflect */
 	POLICY_ADDED_REFLECT6 = 1 << 21,
 };
 
-#define POLICY_ADDED (0x3f << 16) /* all of these */
+#define POLICY_ADDED (0xff << 16) /* all of these */
 
 /* Value of st_policy, under the pod's netns cookie. Replaced as a whole, never in place. */
 struct policy {

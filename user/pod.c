@@ -114,6 +114,23 @@ void pod_wait_for_readers(void)
 	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 }
 
+/* What cannot change under live connections without a moment in which some are lost. */
+static int check_change(const struct policy *old, const struct policy *p, struct st_err *e)
+{
+	const char *which = NULL;
+
+	if (p->inbound_port != old->inbound_port)
+		which = "-z";
+	else if (p->flags & old->flags & POLICY_TPROXY && p->tproxy_mark != old->tproxy_mark)
+		which = "-t";
+	else if (p->flags & old->flags & POLICY_TPROXY && p->tproxy_table != old->tproxy_table)
+		which = "-r";
+	if (!which)
+		return 0;
+	err_hint(e, "detach the pod and attach it again");
+	return err_set(e, EINVAL, "flag", which, "cannot change while the pod is attached");
+}
+
 int pod_replace_rules(const struct datapath *dp, const struct netns *ns, const struct policy *old,
 		      struct ruleset *rs, struct st_err *e)
 {
@@ -121,6 +138,9 @@ int pod_replace_rules(const struct datapath *dp, const struct netns *ns, const s
 	__u32 wanted = pod_env_wanted(p), kept = old->flags & POLICY_ADDED, spare;
 	int err;
 
+	err = check_change(old, p, e);
+	if (err)
+		return err;
 	if (old->other_id)
 		maps_drop_rules(dp, old->other_id);
 	p->cgroup_id = old->cgroup_id;

@@ -89,23 +89,24 @@ static int change_route(const struct policy *p, int family, int on, struct st_er
 	return request(nlh, on, "route for the TPROXY mark", NULL, e);
 }
 
-static int change_tproxy4(const struct policy *p, int on, struct st_err *e)
+static int change_rule4(const struct policy *p, int on, struct st_err *e)
 {
-	int route = change_route(p, AF_INET, on, e);
-	int rule = route < 0 ? route : change_rule(p, AF_INET, on, e);
-
-	return rule < 0 ? rule : rule | route;
+	return change_rule(p, AF_INET, on, e);
 }
 
-static int change_tproxy6(const struct policy *p, int on, struct st_err *e)
+static int change_rule6(const struct policy *p, int on, struct st_err *e)
 {
-	int route, rule;
+	return on && !(p->flags & POLICY_V6) ? 0 : change_rule(p, AF_INET6, on, e);
+}
 
-	if (on && !(p->flags & POLICY_V6))
-		return 0;
-	route = change_route(p, AF_INET6, on, e);
-	rule = route < 0 ? route : change_rule(p, AF_INET6, on, e);
-	return rule < 0 ? rule : rule | route;
+static int change_route4(const struct policy *p, int on, struct st_err *e)
+{
+	return change_route(p, AF_INET, on, e);
+}
+
+static int change_route6(const struct policy *p, int on, struct st_err *e)
+{
+	return on && !(p->flags & POLICY_V6) ? 0 : change_route(p, AF_INET6, on, e);
 }
 
 static int change_sysctl(const char *path, int on, struct st_err *e)
@@ -147,8 +148,10 @@ static int change_reflect6(const struct policy *p, int on, struct st_err *e)
 
 static const struct thing things[] = {
 	{ POLICY_V6, POLICY_ADDED_SIX, change_six },
-	{ POLICY_TPROXY, POLICY_ADDED_TPROXY4, change_tproxy4 },
-	{ POLICY_TPROXY, POLICY_ADDED_TPROXY6, change_tproxy6 },
+	{ POLICY_TPROXY, POLICY_ADDED_ROUTE4, change_route4 },
+	{ POLICY_TPROXY, POLICY_ADDED_ROUTE6, change_route6 },
+	{ POLICY_TPROXY, POLICY_ADDED_RULE4, change_rule4 },
+	{ POLICY_TPROXY, POLICY_ADDED_RULE6, change_rule6 },
 	{ POLICY_TPROXY, POLICY_ADDED_ACCEPT, change_accept },
 	{ POLICY_TPROXY, POLICY_ADDED_REFLECT4, change_reflect4 },
 	{ POLICY_TPROXY, POLICY_ADDED_REFLECT6, change_reflect6 },
