@@ -114,16 +114,20 @@ void pod_wait_for_readers(void)
 	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 }
 
+#define ADDED_WAY                                                                                  \
+	(POLICY_ADDED_ROUTE4 | POLICY_ADDED_ROUTE6 | POLICY_ADDED_RULE4 | POLICY_ADDED_RULE6)
+
 /* What cannot change under live connections without a moment in which some are lost. */
 static int check_change(const struct policy *old, const struct policy *p, struct st_err *e)
 {
+	int way = p->flags & POLICY_TPROXY && old->flags & (POLICY_TPROXY | ADDED_WAY);
 	const char *which = NULL;
 
 	if (p->inbound_port != old->inbound_port)
 		which = "-z";
-	else if (p->flags & old->flags & POLICY_TPROXY && p->tproxy_mark != old->tproxy_mark)
+	else if (way && p->tproxy_mark != old->tproxy_mark)
 		which = "-t";
-	else if (p->flags & old->flags & POLICY_TPROXY && p->tproxy_table != old->tproxy_table)
+	else if (way && p->tproxy_table != old->tproxy_table)
 		which = "-r";
 	if (!which)
 		return 0;
@@ -141,6 +145,12 @@ int pod_replace_rules(const struct datapath *dp, const struct netns *ns, const s
 	err = check_change(old, p, e);
 	if (err)
 		return err;
+	/* Live connections of a transparent proxy need the way that their mark leads, until detach. */
+	if (!(p->flags & POLICY_TPROXY) && kept & ADDED_WAY) {
+		p->tproxy_mark = old->tproxy_mark;
+		p->tproxy_table = old->tproxy_table;
+		wanted |= kept & ADDED_WAY;
+	}
 	if (old->other_id)
 		maps_drop_rules(dp, old->other_id);
 	p->cgroup_id = old->cgroup_id;
