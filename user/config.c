@@ -11,8 +11,8 @@ struct preset {
 	const char *name, *value;
 };
 
-/* Istio's own defaults, beside those that are empty. The tunnel port is not among them: to give it, and
- * be it the same, is to ask for other rules.
+/* Istio's own defaults, beside those that are empty. The tunnel port is not among them: to give it,
+ * and be it the same, is to ask for other rules.
  */
 static const struct preset istio_presets[] = {
 	{ "envoy-port", "15001" },

@@ -99,8 +99,8 @@ int config_init(struct config *c, struct st_err *e);
  */
 int config_init_istio(struct config *c, struct st_err *e);
 
-/* The value of a flag that attach starts from, as text. That of -e is "": to give it changes more than
- * the port.
+/* The value of a flag that attach starts from, as text. That of -e is "": to give it changes more
+ * than the port.
  */
 const char *config_default(const char *name);
 

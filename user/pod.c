@@ -114,7 +114,7 @@ void pod_wait_for_readers(void)
 	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 }
 
-#define ADDED_WAY                                                                                  \
+#define ADDED_WAY \
 	(POLICY_ADDED_ROUTE4 | POLICY_ADDED_ROUTE6 | POLICY_ADDED_RULE4 | POLICY_ADDED_RULE6)
 
 /* What cannot change under live connections without a moment in which some are lost. */
