@@ -107,9 +107,11 @@ static int resolve_list(struct group_list *list, const char *flag,
 			struct st_err *e)
 {
 	struct owner_group *g;
+	size_t i;
 	int err;
 
-	for (g = list->v; g < list->v + list->nr; g++) {
+	for (i = 0; i < list->nr; i++) {
+		g = &list->v[i];
 		if (!g->name[0])
 			continue;
 		err = resolve(ctx, g->name, &g->gid);

@@ -93,12 +93,13 @@ static void add_owners(struct builder *b, const struct id_list *list, enum id_ki
 static int add_groups(struct builder *b, const struct group_list *list, __u32 class,
 		      struct st_err *e)
 {
-	const struct owner_group *g;
+	size_t i;
 
-	for (g = list->v; g < list->v + list->nr; g++) {
-		if (g->name[0])
-			return err_set(e, EINVAL, "owner group", g->name, "its gid is not known");
-		add_id(b, ID_GID, g->gid, class);
+	for (i = 0; i < list->nr; i++) {
+		if (list->v[i].name[0])
+			return err_set(e, EINVAL, "owner group", list->v[i].name,
+				       "its gid is not known");
+		add_id(b, ID_GID, list->v[i].gid, class);
 	}
 	return 0;
 }
