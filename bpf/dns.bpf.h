@@ -122,6 +122,20 @@ static __always_inline void dns_connected_asks(struct bpf_sock_addr *ctx, struct
 		put_source(ctx, &nobody, in6);
 }
 
+/* A connected socket sends to somebody else: from the address that it is shown with, if the kernel
+ * gave it loopback, which has no route to there. What a connected v4-mapped socket sends to its peer
+ * comes this way, too, and that is the agent.
+ */
+static __always_inline void dns_connected_leaves(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
+						 const struct addr *to, int in6)
+{
+	struct origin *o = origin_of(sk);
+
+	if (has_loopback_for_good(sk, o) && !addr_is_zero(&o->src) &&
+	    addr_is_v4(&o->src) == addr_is_v4(to) && !addr_is_loopback(to))
+		put_source(ctx, &o->src, in6);
+}
+
 /* Whether replies without a mark are taken for this resolver's: it is the socket's first, or the
  * first of the other family. S may be NULL.
  */

@@ -132,6 +132,15 @@ static __always_inline struct addr stands_for(const struct addr *any, const stru
 	return addr_loopback_like(addr_is_v4(src) ? src : any);
 }
 
+/* Whether the kernel gave a connected UDP socket loopback, since the proxy was its peer before ours:
+ * it keeps that for all that it does while it is connected.
+ */
+static __always_inline int has_loopback_for_good(struct bpf_sock *sk, const struct origin *o)
+{
+	return o && o->kind == ORIGIN_APP && o->source == SOURCE_KERNEL &&
+	       RD(sk->protocol) == ST_UDP && RD(sk->state) == BPF_TCP_ESTABLISHED;
+}
+
 /* The facts of a connect() or sendmsg(). O, if any, is from an earlier call: then a source that the
  * app did not bind is not its own.
  */
@@ -142,7 +151,8 @@ static __always_inline struct flow flow_from(struct bpf_sock_addr *ctx, struct b
 
 	f.dport = bpf_ntohs(RD(ctx->user_port));
 	f.dst = ctx_addr(ctx, in6);
-	if (!o || o->source == SOURCE_APP)
+	if (!o || o->source == SOURCE_APP ||
+	    (has_loopback_for_good(sk, o) && addr_is_zero(&o->src)))
 		f.src = sock_source(sk, in6);
 	if (addr_is_any(&f.dst))
 		f.dst = stands_for(&f.dst, &f.src);

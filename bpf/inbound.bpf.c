@@ -6,6 +6,8 @@
 #include "addr.bpf.h"
 #include "maps.bpf.h"
 
+#define LOOPBACK_IFINDEX 1 /* include/net/flow.h: lo is the first of every namespace */
+
 const volatile __u64 netns_cookie = 0;
 
 /* 0 on kernels whose context has no ingress_ifindex (before 5.17): -c is refused there. */
@@ -52,28 +54,33 @@ SEC("sk_lookup")
 int st_inbound(struct bpf_sk_lookup *ctx)
 {
 	struct flow f = { .proto = RD(ctx->protocol), .dport = RD(ctx->local_port) };
-	int v4 = RD(ctx->family) == AF_INET;
+	int v4 = RD(ctx->family) == AF_INET, kind = 0;
 	const struct class_value *remote;
 	__u64 netns = netns_cookie;
 	const struct policy *p;
 	struct verdict v;
-	int kind = 0;
 
 	f.dst = addr_either(v4, addr_v4(RD(ctx->local_ip4)), ADDR_V6(ctx->local_ip6));
 	f.src = addr_either(v4, addr_v4(RD(ctx->remote_ip4)), ADDR_V6(ctx->remote_ip6));
-	if (f.proto != ST_TCP || addr_is_loopback(&f.dst))
+	if (f.proto != ST_TCP)
 		return SK_PASS;
 	p = bpf_map_lookup_elem(&st_policy, &netns);
 	if (!p || !(p->flags & POLICY_ACTIVE))
+		return SK_PASS;
+	if (p->flags & POLICY_TPROXY)
+		kind = tproxy_kind(ctx, &f);
+	/* Nobody comes from outside to 127.0.0.0/8 or ::1, but 127.0.0.2 is also the pod's own. */
+	if (addr_is_loopback(&f.dst) && kind != ORIGIN_TO_SELF)
 		return SK_PASS;
 	remote = class_of(p, &f.src);
 	if (remote)
 		f.src_class = remote->class;
 	f.port_class = id_class_of(p, ID_PORT, f.dport);
+	/* What a pod sends to its own address comes by lo, though the context says eth0. */
 	if (knows_iface && p->flags & POLICY_IFACES)
-		f.iface_class = id_class_of(p, ID_IFACE, RD(ctx->ingress_ifindex));
-	if (p->flags & POLICY_TPROXY)
-		kind = tproxy_kind(ctx, &f);
+		f.iface_class = id_class_of(p, ID_IFACE,
+					    kind == ORIGIN_TO_SELF ? LOOPBACK_IFINDEX
+								   : RD(ctx->ingress_ifindex));
 	f.transparent = kind == ORIGIN_TRANSPARENT;
 	if (kind == ORIGIN_TO_SELF)
 		f.src_class &= ~CLASS_LOCAL;

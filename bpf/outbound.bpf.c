@@ -159,31 +159,17 @@ static __always_inline void connect_pass(struct bpf_sock_addr *ctx, struct bpf_s
 	bpf_sk_storage_delete(&st_origin, sk);
 }
 
-/* TPROXY: st_inbound has to know two kinds of connections over lo from others. A proxy that calls the
- * app with the address of its client (IP_TRANSPARENT) does not come from the network; and one that
- * calls its own pod without the mark goes to its inbound listener, which Istio's mangle rules do for
- * every proxy, where those of nat leave out one that runs as root.
- */
 static __always_inline void note_tproxy(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
-					const struct policy *p, const struct flow *f, enum why why)
+					const struct policy *p, struct flow *f)
 {
-	struct origin o = { .dst = f->dst,
-			    .port = RD(ctx->user_port),
-			    .source = SOURCE_APP,
-			    .kind = ORIGIN_TRANSPARENT };
+	struct origin o = { .dst = f->dst, .port = RD(ctx->user_port), .source = SOURCE_APP };
 	const struct class_value *src;
 
-	if (f->proto != ST_TCP || !(f->dst_class & CLASS_LOCAL) || why == WHY_OUT_PASSTHROUGH)
-		return;
 	src = addr_is_zero(&f->src) ? 0 : class_of(p, &f->src);
-	if (addr_is_zero(&f->src) || (src && src->class & CLASS_LOCAL)) {
-		if (f->dst_class & CLASS_LOOPBACK || RD(sk->mark) == p->tproxy_mark ||
-		    (f->uid != p->uid && f->gid != p->gid &&
-		     !((f->uid_class | f->gid_class) & OWNER_PROXY)))
-			return;
-		o.kind = ORIGIN_TO_SELF;
-	}
-	origin_set(sk, &o);
+	f->src_class = src ? src->class : 0;
+	o.kind = verdict_tproxy(p, f, RD(sk->mark));
+	if (o.kind)
+		origin_set(sk, &o);
 }
 
 static __always_inline int on_connect(struct bpf_sock_addr *ctx, int in6)
@@ -202,12 +188,15 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, int in6)
 	f = flow_from(ctx, sk, o, in6);
 	if (flow_matters(p, &f))
 		flow_classify(p, &f, sk, &source);
+	if (has_loopback_for_good(sk, o) && addr_is_v4(&o->src) == addr_is_v4(&f.dst))
+		source = o->src;
 	v = verdict_outbound(p, &f);
 	count(netns, v.why, !addr_is_v4(&f.dst));
 	if (v.action == ACTION_PASS) {
-		connect_pass(ctx, sk, o, in6);
+		if (v.why != WHY_OUT_SOURCE_LOOPBACK) /* that fails: the last peer stays */
+			connect_pass(ctx, sk, o, in6);
 		if (p->flags & POLICY_TPROXY)
-			note_tproxy(ctx, sk, p, &f, v.why);
+			note_tproxy(ctx, sk, p, &f);
 		return 1;
 	}
 	if (connect_redirect(ctx, sk, p, &f, &source, v.port, in6))
@@ -216,32 +205,43 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, int in6)
 	return 0;
 }
 
+/* A datagram that goes where it was sent to. */
+static __always_inline int send_pass(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
+				     const struct addr *to, int in6)
+{
+	if (RD(sk->state) == BPF_TCP_ESTABLISHED)
+		dns_connected_leaves(ctx, sk, to, in6);
+	return 1;
+}
+
 static __always_inline int on_sendmsg(struct bpf_sock_addr *ctx, int in6)
 {
+	struct addr to = ctx_addr(ctx, in6), source = {};
 	struct bpf_sock *sk = ctx->sk;
 	const struct policy *p;
-	struct addr source = {};
+	int connected, err = 0;
 	struct verdict v;
 	struct flow f;
 	__u64 netns;
-	int err = 0;
 
 	if (!sk)
 		return 1;
 	if (bpf_ntohs(RD(ctx->user_port)) != 53)
-		return RD(sk->src_port) == ST_DNS_PORT ? dns_agent_sends(ctx, sk, in6) : 1;
+		return RD(sk->src_port) == ST_DNS_PORT ? dns_agent_sends(ctx, sk, in6)
+						       : send_pass(ctx, sk, &to, in6);
 	netns = bpf_get_netns_cookie(ctx);
 	p = policy_of(netns);
 	if (!p)
 		return 1;
-	f = flow_from(ctx, sk, 0, in6);
+	connected = RD(sk->state) == BPF_TCP_ESTABLISHED;
+	f = flow_from(ctx, sk, connected ? origin_of(sk) : 0, in6);
 	flow_classify(p, &f, sk, &source);
 	f.reply = dns_is_answer(sk, &f.dst);
 	v = verdict_outbound(p, &f);
 	count(netns, v.why, !addr_is_v4(&f.dst));
 	if (v.action == ACTION_PASS)
-		return 1;
-	if (RD(sk->state) == BPF_TCP_ESTABLISHED)
+		return send_pass(ctx, sk, &to, in6);
+	if (connected)
 		dns_connected_asks(ctx, sk, &f, in6);
 	else
 		err = dns_app_asks(ctx, sk, p, &f, &source, netns, in6);

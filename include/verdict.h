@@ -76,7 +76,7 @@ struct flow {
 	__u8 proto;	   /* ST_TCP or ST_UDP */
 	__u8 transparent;  /* 1: from the proxy, with the address of a client */
 	__u8 reply;	   /* 1: UDP to who wrote to this socket from port 53 */
-	__u32 src_class;   /* enum addr_class; inbound only */
+	__u32 src_class;   /* enum addr_class; inbound, and for verdict_tproxy() */
 	__u32 dst_class;   /* enum addr_class; outbound only */
 	__u32 port_class;  /* enum id_class of dport */
 	__u32 iface_class; /* of the incoming interface, or the one that the socket is bound to */
@@ -272,6 +272,25 @@ ST_INLINE struct verdict verdict_outbound(const struct policy *p, const struct f
 	    !(f->dst_class & CLASS_LOCAL))
 		return pass(WHY_OUT_SOURCE_LOOPBACK);
 	return v;
+}
+
+/* TPROXY: two kinds of connections over lo that st_inbound has to know from others, as Istio's mangle
+ * rules do by marks. A proxy that calls its own pod without the mark goes to its inbound listener,
+ * every proxy, where the rules of nat leave out one that runs as root; and one that calls the app
+ * with the mark, and with the address of its client (IP_TRANSPARENT), does not come from the network.
+ * For a flow that verdict_outbound() lets pass; mark: of its socket. Returns enum origin_kind, 0 if
+ * it is neither.
+ */
+ST_INLINE int verdict_tproxy(const struct policy *p, const struct flow *f, __u32 mark)
+{
+	if (f->proto != ST_TCP || !(f->dst_class & CLASS_LOCAL) || from_passthrough(f))
+		return 0;
+	if (!(f->dst_class & CLASS_LOOPBACK) && mark != p->tproxy_mark &&
+	    (f->uid == p->uid || f->gid == p->gid || (f->uid_class | f->gid_class) & OWNER_PROXY))
+		return ORIGIN_TO_SELF;
+	if (!addr_is_zero(&f->src) && !(f->src_class & CLASS_LOCAL))
+		return ORIGIN_TRANSPARENT;
+	return 0;
 }
 
 /* What happens to a connection that arrives: ISTIO_INBOUND of the nat table. nat PREROUTING never
