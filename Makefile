@@ -31,14 +31,15 @@ obj = $(patsubst %,$(B)/user/%.o,$(1))
 
 UNIT_TESTS := istio_env_test options_test config_test refusals_test resolv_test ruleset_test verdict_test oracle_test \
 	kernel_test
-UNIT_SHARED := flags rows rows_run twin oracle
+UNIT_SHARED := flags rows rows_run twin oracle oracle_walk draw trial
+FUZZERS := verdict
 E2E_PROGRAMS := $(filter-out faults,$(basename $(notdir $(wildcard tests/e2e/*.c))))
 T := $(B)/tests
 SKELS := $(B)/st_all.skel.h $(B)/st_in.skel.h $(T)/kernel_test.skel.h
 
-.PHONY: all help demo test test-programs lint format clean
+.PHONY: all help demo test soak test-programs lint format clean
 .DELETE_ON_ERROR:
-.PRECIOUS: $(T)/e2e/%.o
+.PRECIOUS: $(T)/e2e/%.o $(T)/fuzz/%.o
 
 all: $(B)/socktables		## build the command (default)
 
@@ -102,6 +103,16 @@ test:				## run every test (root); TESTS='unit_verdict_test diff' for some
 	$(Q)$(MAKE) --no-print-directory all test-programs
 	$(Q)tests/run.sh $(TESTS)
 
+# What runs for hours if it is let: at random, until something is found or the numbers are reached.
+POLICIES ?= 1000
+FLOWS ?= 300
+FUZZ_SECONDS ?= 3600
+soak:				## random policies and fuzzers for long (root); POLICIES=1000 FLOWS=300 FUZZ_SECONDS=3600
+	$(Q)tests/deps.sh build test
+	$(Q)$(MAKE) --no-print-directory all test-programs
+	$(Q)SUITE_SECONDS=86400 RANDOM_POLICIES=$(POLICIES) RANDOM_FLOWS=$(FLOWS) FUZZ_SECONDS=$(FUZZ_SECONDS) \
+		tests/run.sh fuzz random
+
 lint:				## formatting, warnings, byte order, shell
 	$(Q)tests/deps.sh build test lint
 	$(Q)$(MAKE) --no-print-directory all test-programs
@@ -114,11 +125,32 @@ $(T)/diff/%.o: tests/diff/%.c
 	$(call msg,CC)
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP -c $< -o $@
 
+DIFF_PROGRAMS := $(patsubst %,$(T)/diff_%,sink flow rules flows random)
+# Those that know what a policy is.
+DIFF_POLICY := $(T)/diff/world.o $(patsubst %,$(T)/unit/%.o,oracle oracle_walk oracle_print draw) \
+	$(call obj,$(PURE_SRC))
+
 $(T)/diff_sink: $(T)/diff/sink.o $(T)/diff/addr.o
 $(T)/diff_flow: $(patsubst %,$(T)/diff/%.o,flow row owner step addr)
-$(T)/diff_sink $(T)/diff_flow:
+$(T)/diff_rules: $(T)/diff/rules.o $(DIFF_POLICY)
+$(T)/diff_flows: $(T)/diff/flows.o $(T)/diff/emit.o $(DIFF_POLICY)
+$(T)/diff_random: $(T)/diff/random.o $(T)/diff/emit.o $(DIFF_POLICY)
+$(DIFF_PROGRAMS):
 	$(call msg,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@
+
+# libFuzzer is clang's; everything that a fuzzer sees is built anew with its instrumentation.
+FUZZ_FLAGS := -g -O1 -std=gnu11 $(WARN) -fsanitize=fuzzer,address,undefined \
+	-fno-sanitize-recover=all -fno-omit-frame-pointer
+FUZZ_SHARED := $(patsubst %,user/%,$(PURE_SRC)) $(patsubst %,tests/unit/%,oracle oracle_walk draw trial)
+
+$(T)/fuzz/%.o: %.c
+	$(call msg,CC)
+	$(Q)mkdir -p $(@D) && $(CLANG) $(FUZZ_FLAGS) -MMD -MP -c $< -o $@
+
+$(T)/fuzz_%: $(T)/fuzz/tests/fuzz/%.o $(patsubst %,$(T)/fuzz/%.o,$(FUZZ_SHARED))
+	$(call msg,LINK)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) $^ -o $@
 
 $(T)/e2e/%.o: tests/e2e/%.c | $(SKELS)
 	$(call msg,CC)
@@ -132,9 +164,10 @@ $(T)/e2e_faults.so: tests/e2e/faults.c
 	$(call msg,CC)
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -fPIC -shared $< -ldl -o $@
 
-test-programs: $(patsubst %,$(T)/e2e_%,$(E2E_PROGRAMS)) $(T)/e2e_faults.so $(patsubst %,$(T)/unit_%,$(UNIT_TESTS)) $(T)/diff_sink $(T)/diff_flow
+test-programs: $(patsubst %,$(T)/e2e_%,$(E2E_PROGRAMS)) $(T)/e2e_faults.so $(DIFF_PROGRAMS) \
+	$(patsubst %,$(T)/unit_%,$(UNIT_TESTS)) $(patsubst %,$(T)/fuzz_%,$(FUZZERS))
 
 clean:				## remove what was built
 	$(Q)rm -rf $(B)
 
--include $(wildcard $(B)/*.d $(B)/*/*.d $(B)/*/*/*.d)
+-include $(shell find $(B) -name "*.d" 2>/dev/null)

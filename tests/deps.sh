@@ -7,7 +7,7 @@ set -eu
 
 # shellcheck disable=SC2034 # the groups are named by the arguments
 {
-# For each package the file that tells that it is there, so that a look costs no package manager.
+# For each package the file (or a pattern of it) that tells that it is there, so that a look costs no package manager.
 build=(
 	"gcc /usr/bin/gcc" "libc6-dev /usr/include/stdio.h" "make /usr/bin/make"
 	"clang /usr/bin/clang" "llvm /usr/bin/llvm-strip" "bpftool /usr/sbin/bpftool"
@@ -20,6 +20,7 @@ test=(
 	"util-linux /usr/bin/setpriv" "procps /usr/bin/pgrep" "gawk /usr/bin/gawk"
 	"musl-tools /usr/bin/musl-gcc" "golang-go /usr/bin/go" "default-jdk-headless /usr/bin/java"
 	"curl /usr/bin/curl" "bind9-dnsutils /usr/bin/dig"
+	"libclang-rt-dev /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a"
 )
 demo=(
 	"iproute2 /usr/sbin/ip" "haproxy /usr/sbin/haproxy" "shadowsocks-libev /usr/bin/ss-redir"
@@ -35,7 +36,7 @@ missing=()
 for group in "$@"; do
 	declare -n rows=$group
 	for row in "${rows[@]}"; do
-		[ -e "${row#* }" ] || missing+=("${row%% *}")
+		compgen -G "${row#* }" >/dev/null || missing+=("${row%% *}")
 	done
 done
 [ ${#missing[@]} -gt 0 ] || exit 0

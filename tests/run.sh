@@ -25,7 +25,7 @@ trap 'stop 143' TERM
 # all_suites: every suite there is, the quick ones first
 all_suites() {
 	local file
-	for file in "$TEST_BIN"/unit_* "$HERE"/e2e/*.sh "$HERE/diff/diff.sh"; do
+	for file in "$TEST_BIN"/unit_* "$HERE"/fuzz/*.sh "$HERE"/e2e/*.sh "$HERE"/diff/{diff,policies,random}.sh; do
 		[[ -f $file && -x $file ]] && echo "$file"
 	done
 }

@@ -8,6 +8,7 @@
 
 #include <err.h>
 #include <grp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -40,12 +41,34 @@ static const struct owner owners[] = {
 	{ "peer", ROOT, ROOT, false }, /* a row of the outside */
 };
 
+/* UID:GID, or UID:GID>UID:GID for a socket that another user than its maker uses */
+static const struct owner *parse_ids(const char *text)
+{
+	struct owner *o = calloc(1, sizeof(*o));
+	struct ids *m, *u;
+	int maker = 0, both = 0;
+
+	if (!o)
+		err(1, "owner");
+	m = &o->maker;
+	u = &o->user;
+	o->name = text;
+	sscanf(text, "%u:%u%n>%u:%u%n", &m->uid, &m->gid, &maker, &u->uid, &u->gid, &both);
+	if (both && !text[both])
+		return o;
+	*u = *m;
+	if (maker && !text[maker])
+		return o;
+	free(o);
+	return NULL;
+}
+
 const struct owner *owner_find(const char *name)
 {
 	for (size_t i = 0; i < sizeof(owners) / sizeof(*owners); i++)
 		if (!strcmp(owners[i].name, name))
 			return &owners[i];
-	return NULL;
+	return parse_ids(name);
 }
 
 /* The saved uid stays 0, so that the process can become someone else afterwards. */

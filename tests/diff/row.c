@@ -3,6 +3,7 @@
 #include "row.h"
 
 #include <err.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,23 +54,41 @@ static void parse_protocol(struct row *row, const char *word)
 	errx(2, "row '%s': unknown protocol '%s'", row->text, word ? word : "");
 }
 
-/* PLACE:PORT. A dual-stack socket binds the wildcard as "::", there is no mapped one to bind. */
+/* A place's address, or the address that word is; it ends at end. */
+static const char *find_host(const struct row *row, const char *word, const char *end, bool is_bind)
+{
+	static char literal[ADDR_TEXT];
+	bool mapped = row->mapped;
+	size_t len = end - word;
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++) {
+		const struct place *p = &places[i];
+
+		if (strlen(p->name) != len || strncmp(p->name, word, len))
+			continue;
+		/* a dual-stack socket binds the wildcard as "::", there is no mapped one to bind */
+		if (is_bind && !strcmp(p->name, "any"))
+			mapped = false;
+		return row->family == AF_INET || mapped ? p->v4 : p->v6;
+	}
+	if (*word == '[') {
+		word++;
+		len -= 2;
+	}
+	snprintf(literal, sizeof(literal), "%.*s", (int)len, word);
+	return literal;
+}
+
+/* PLACE:PORT, 10.1.2.3:PORT or [fd00::1]:PORT */
 static void parse_target(const struct row *row, const char *word, bool is_bind, union addr *to)
 {
-	const char *colon = strchr(word, ':');
+	const char *colon = strrchr(word, ':'), *host;
 	const char *port = colon ? colon + 1 : "";
 	in_port_t number = strcmp(port, "fixed") ? atoi(port) : row->fixed;
 
-	for (size_t i = 0; colon && i < sizeof(places) / sizeof(*places); i++) {
-		const struct place *p = &places[i];
-		bool mapped = row->mapped && !(is_bind && !strcmp(p->name, "any"));
-		const char *host = row->family == AF_INET || mapped ? p->v4 : p->v6;
-
-		if (strlen(p->name) == (size_t)(colon - word) &&
-		    !strncmp(p->name, word, colon - word) && host &&
-		    addr_parse(to, host, number, mapped))
-			return;
-	}
+	host = colon ? find_host(row, word, colon, is_bind) : NULL;
+	if (host && addr_parse(to, host, number, row->mapped) && to->sa.sa_family == row->family)
+		return;
 	errx(2, "row '%s': no such target: '%s'", row->text, word);
 }
 

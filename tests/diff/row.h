@@ -4,9 +4,11 @@
  *
  *	OWNER PROTOCOL STEP...		app tcp4 bind=pod:fixed connect=outside:80
  *
- * OWNER     who makes and who uses the socket; the table is in owner.c
+ * OWNER     who makes and who uses the socket: a name in the table of owner.c, UID:GID, or
+ *           UID:GID>UID:GID for two processes
  * PROTOCOL  tcp or udp, then 4 (AF_INET), 6 (AF_INET6), or m (IPv4 addresses on an AF_INET6 socket)
- * STEP      VERB or VERB=PLACE:PORT[,PLACE:PORT]; the verbs are in step.c, the places in row.c
+ * STEP      VERB or VERB=PLACE:PORT[,PLACE:PORT]; the verbs are in step.c, the places in row.c, and
+ *           10.1.2.3 or [fd00::1] are places, too
  * PORT      a number, or "fixed": one that no other row uses
  *
  * Rows run side by side, so two that bind the same number must go to different places.

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * The receivers of the differential test: every listener of one place, "pod" or "outside".
- * In the pod the proxy's sockets belong to 1337:1337 and the application's to 1000:1000.
+ * In the pod the proxy's sockets belong to 1337:1337 and the application's to 1000:1000, on the ports
+ * of the tables below, unless an argument says something else of a role: proxy=UID:GID,
+ * proxy.tcp=PORT,... or .udp, and proxy.transparent=1 for IP_TRANSPARENT.
  *
  * A connection, or a datagram, is answered with one line of tab-separated KEY=VALUE: who received
  * it (to), whom it sees (peer; peer2 if getpeername says otherwise), where (local), and for TCP
@@ -24,30 +26,43 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MAX_PORTS 16
+#define MAX_PORTS 192 /* of a role */
 
 struct role { /* one process; everything it listens on */
 	const char *name;
-	uid_t id;      /* uid and gid */
+	uid_t uid;
+	gid_t gid;
 	int copies;    /* SO_REUSEPORT sockets per address */
 	bool loopback; /* 127.0.0.1 and ::1 instead of the wildcards */
+	bool transparent;
 	in_port_t tcp[MAX_PORTS], udp[MAX_PORTS];
 };
 
-static const struct role pod[] = {
-	{ "proxy", 1337, 2, false, { 15001, 15006 }, {} },
-	{ "agent", 1337, 1, true, { 15053 }, { 15053 } },
-	{ "app", 1000, 1, false, { 8080, 53, 22, 80, 15008, 15020, 15021, 15090 }, { 53, 5353 } },
+static struct role pod[] = {
+	{ .name = "proxy", .uid = 1337, .gid = 1337, .copies = 2, .tcp = { 15001, 15006 } },
+	{ .name = "agent",
+	  .uid = 1337,
+	  .gid = 1337,
+	  .copies = 1,
+	  .loopback = true,
+	  .tcp = { 15053 },
+	  .udp = { 15053 } },
+	{ .name = "app",
+	  .uid = 1000,
+	  .gid = 1000,
+	  .copies = 1,
+	  .tcp = { 8080, 53, 22, 80, 15008, 15020, 15021, 15090 },
+	  .udp = { 53, 5353 } },
 	{},
 };
 
-static const struct role outside[] = {
-	{ "outside",
-	  1000,
-	  1,
-	  false,
-	  { 80, 53, 8080, 22, 15001, 15006, 15008, 15020, 15021, 15053, 15090 },
-	  { 53, 5353, 15020 } },
+static struct role outside[] = {
+	{ .name = "outside",
+	  .uid = 1000,
+	  .gid = 1000,
+	  .copies = 1,
+	  .tcp = { 80, 53, 8080, 22, 15001, 15006, 15008, 15020, 15021, 15053, 15090 },
+	  .udp = { 53, 5353, 15020 } },
 	{},
 };
 
@@ -78,6 +93,18 @@ static void turn_on(int fd, int level, int option)
 		err(1, "setsockopt %d %d", level, option);
 }
 
+/* The privilege for it is there for this moment only. */
+static void make_transparent(const struct role *role, int fd, int family)
+{
+	bool v4 = family == AF_INET;
+
+	if (seteuid(0))
+		err(1, "seteuid");
+	turn_on(fd, v4 ? SOL_IP : SOL_IPV6, v4 ? IP_TRANSPARENT : IPV6_TRANSPARENT);
+	if (seteuid(role->uid))
+		err(1, "seteuid");
+}
+
 static void open_spot(int epfd, const struct role *role, int family, int type, in_port_t port)
 {
 	const char *host = family == AF_INET ? (role->loopback ? "127.0.0.1" : "0.0.0.0")
@@ -90,6 +117,8 @@ static void open_spot(int epfd, const struct role *role, int family, int type, i
 	turn_on(fd, SOL_SOCKET, SO_REUSEADDR);
 	if (role->copies > 1)
 		turn_on(fd, SOL_SOCKET, SO_REUSEPORT);
+	if (role->transparent)
+		make_transparent(role, fd, family);
 	if (family == AF_INET6)
 		turn_on(fd, SOL_IPV6, IPV6_V6ONLY);
 	if (type == SOCK_DGRAM && family == AF_INET)
@@ -230,9 +259,9 @@ static void start(const struct role *role, int ready)
 	if (fork())
 		return;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (setgroups(0, NULL) || setresgid(role->id, role->id, role->id) ||
-	    setresuid(role->id, role->id, role->id))
-		err(1, "credentials %u", role->id);
+	if (setgroups(0, NULL) || setresgid(role->gid, role->gid, role->gid) ||
+	    setresuid(role->uid, role->uid, role->transparent ? 0 : role->uid))
+		err(1, "credentials %u:%u", role->uid, role->gid);
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* a change of credentials cleared it */
 	signal(SIGPIPE, SIG_IGN);
 	epfd = epoll_create1(EPOLL_CLOEXEC);
@@ -242,16 +271,55 @@ static void start(const struct role *role, int ready)
 	serve(epfd);
 }
 
+static bool parse_ports(in_port_t ports[MAX_PORTS], char *list)
+{
+	char *rest = NULL, *port = strtok_r(list, ",", &rest);
+
+	memset(ports, 0, MAX_PORTS * sizeof(*ports));
+	for (int i = 0; port && i < MAX_PORTS; i++, port = strtok_r(NULL, ",", &rest))
+		ports[i] = atoi(port);
+	return !port;
+}
+
+/* ROLE=UID:GID or ROLE.FIELD=VALUE */
+static bool parse_argument(struct role *roles, char *text)
+{
+	char *value = strchr(text, '='), *field;
+
+	if (!value)
+		return false;
+	*value++ = '\0';
+	field = strchr(text, '.');
+	if (field)
+		*field++ = '\0';
+	while (roles->name && strcmp(roles->name, text))
+		roles++;
+	if (!roles->name)
+		return false;
+	if (!field)
+		return sscanf(value, "%u:%u", &roles->uid, &roles->gid) == 2;
+	if (!strcmp(field, "transparent"))
+		roles->transparent = *value == '1';
+	else if (!strcmp(field, "tcp"))
+		return parse_ports(roles->tcp, value);
+	else
+		return !strcmp(field, "udp") && parse_ports(roles->udp, value);
+	return true;
+}
+
 int main(int argc, char **argv)
 {
-	const struct role *roles = argc == 2 && !strcmp(argv[1], "pod")	      ? pod
-				   : argc == 2 && !strcmp(argv[1], "outside") ? outside
-									      : NULL;
+	struct role *roles = argc > 1 && !strcmp(argv[1], "pod")       ? pod
+			     : argc > 1 && !strcmp(argv[1], "outside") ? outside
+								       : NULL;
 	int ready[2];
 	char byte;
 
 	if (!roles)
-		errx(2, "usage: diff_sink pod|outside");
+		errx(2, "usage: diff_sink pod|outside [ROLE=UID:GID] [ROLE.tcp=PORT,...]...");
+	for (int i = 2; i < argc; i++)
+		if (!parse_argument(roles, argv[i]))
+			errx(2, "what is this: %s", argv[i]);
 	if (pipe(ready))
 		err(1, "pipe");
 	for (const struct role *role = roles; role->name; role++)

@@ -198,6 +198,23 @@ static void step_noport(struct flow *f, const struct step *step)
 		   setsockopt(f->fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one)));
 }
 
+/* As a proxy makes itself able to call the app with its client's address, in TPROXY mode: from any
+ * source, with the mark that leads the answers to lo. That takes a privilege for a moment.
+ */
+static void step_transparent(struct flow *f, const struct step *step)
+{
+	bool v4 = f->row->family == AF_INET;
+	int one = 1, mark = 1337;
+	uid_t uid = geteuid();
+
+	(void)step;
+	if (seteuid(0) ||
+	    setsockopt(f->fd, v4 ? SOL_IP : SOL_IPV6, v4 ? IP_TRANSPARENT : IPV6_TRANSPARENT, &one,
+		       sizeof(one)) ||
+	    setsockopt(f->fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)) || seteuid(uid))
+		err(1, "transparent");
+}
+
 static int dial(struct flow *f, const char *key, const union addr *to)
 {
 	int ret = connect(f->fd, &to->sa, addr_len(to));
@@ -348,10 +365,15 @@ static void step_follow(struct flow *f, const struct step *step)
 }
 
 static const struct verb verbs[] = {
-	{ "bind", false, step_bind },	   { "noport", false, step_noport },
-	{ "connect", true, step_connect }, { "nbconnect", true, step_nbconnect },
-	{ "unspec", true, step_unspec },   { "send", true, step_send },
-	{ "send2", true, step_send2 },	   { "twice", true, step_twice },
+	{ "bind", false, step_bind },
+	{ "noport", false, step_noport },
+	{ "transparent", false, step_transparent },
+	{ "connect", true, step_connect },
+	{ "nbconnect", true, step_nbconnect },
+	{ "unspec", true, step_unspec },
+	{ "send", true, step_send },
+	{ "send2", true, step_send2 },
+	{ "twice", true, step_twice },
 	{ "follow", true, step_follow },
 };
 
