@@ -25,7 +25,7 @@ SHARED_BPF := outbound reply origdst
 LIB_SRC := bpffs cgroup config config_flags datapath err gone idmap import import_guess istio_env istio_rules netlink netns \
 	options own_cgroup pod pod_attach pod_compare validate pod_detach pod_env pod_maps pod_read prefix probe resolv rule \
 	rule_form rules rules_effect rules_read ruleset values why
-CMD_SRC := main cmd cmd_attach cmd_explain cmd_probe cmd_show cmd_istio istio_show
+CMD_SRC := main cmd cmd_attach cmd_explain cmd_import cmd_probe cmd_show cmd_istio istio_show
 # What needs neither root nor libbpf, for tests and fuzzers.
 PURE_SRC := config config_flags err import import_guess istio_rules options prefix resolv rule rule_form rules \
 	rules_effect rules_read ruleset values why

@@ -31,6 +31,7 @@ int cmd_status(const struct command *self, int argc, char **argv, struct st_err 
 int cmd_stats(const struct command *self, int argc, char **argv, struct st_err *e);
 int cmd_explain(const struct command *self, int argc, char **argv, struct st_err *e);
 int cmd_probe(const struct command *self, int argc, char **argv, struct st_err *e);
+int cmd_import(const struct command *self, int argc, char **argv, struct st_err *e);
 int cmd_istio(const struct command *self, int argc, char **argv, struct st_err *e);
 
 extern const struct option_table istio_tables[2], attach_tables[2], detach_tables[1],

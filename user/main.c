@@ -28,6 +28,11 @@ static const struct command commands[] = {
 	  cmd_explain, explain_tables, 1 },
 	{ "probe", "", "what this kernel can do, by trying it", "  socktables probe\n", cmd_probe,
 	  noun_tables, 1 },
+	{ "import", "[FILE]", "Istio's iptables rules as policy flags, or why not",
+	  "  (iptables-save; ip6tables-save) | socktables import\n"
+	  "  socktables import rules.txt --json\n"
+	  "  socktables attach --pid 4711 $(socktables import rules.txt)\n",
+	  cmd_import, noun_tables, 1 },
 	{ "istio-iptables", "[FLAGS]", "drop-in for Istio's binary, for the pod it runs in",
 	  istio_notes, cmd_istio, istio_tables, 2 },
 };
