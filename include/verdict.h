@@ -218,6 +218,7 @@ ST_INLINE enum why proxy_rules(const struct policy *p, const struct flow *f)
 ST_INLINE struct verdict outbound_rules(const struct policy *p, const struct flow *f)
 {
 	int dns = f->dport == 53 && p->flags & POLICY_DNS;
+	int udp_dns = f->proto == ST_UDP && dns;
 	enum why why;
 
 	if (!addr_is_v4(&f->dst) && !(p->flags & POLICY_V6))
@@ -227,7 +228,7 @@ ST_INLINE struct verdict outbound_rules(const struct policy *p, const struct flo
 	if (f->port_class & PORT_OUT_EXCLUDED)
 		return pass(WHY_OUT_PORT_EXCLUDED);
 	if (f->dst_class & CLASS_LOCAL && from_passthrough(f) &&
-	    !(f->proto == ST_UDP && dns && p->flags & POLICY_DNS_BEFORE_LO))
+	    !(udp_dns && p->flags & POLICY_UDP_DNS_FIRST))
 		return pass(WHY_OUT_PASSTHROUGH);
 	why = proxy_rules(p, f);
 	if (why == WHY_OUT_PROXY_TO_SELF)
@@ -237,12 +238,15 @@ ST_INLINE struct verdict outbound_rules(const struct policy *p, const struct flo
 	if (f->gid_class & OWNER_GROUP_EXCLUDED ||
 	    (p->flags & POLICY_GROUPS_ONLY && !(f->gid_class & OWNER_GROUP)))
 		return pass(WHY_OUT_GROUP_EXCLUDED);
-	if (dns && (p->flags & POLICY_DNS_ALL || f->dst_class & CLASS_RESOLVER))
+	dns = dns && (p->flags & POLICY_DNS_ALL || f->dst_class & CLASS_RESOLVER);
+	if (dns && !(udp_dns && p->flags & POLICY_UDP_DNS_LAST))
 		return redirect(ST_DNS_PORT, WHY_OUT_DNS);
 	if (f->dst_class & CLASS_LOOPBACK)
 		return pass(WHY_OUT_LOOPBACK);
 	if (f->dst_class & CLASS_EXCLUDED)
 		return pass(WHY_OUT_CIDR_EXCLUDED);
+	if (dns)
+		return redirect(ST_DNS_PORT, WHY_OUT_DNS);
 	if (f->proto != ST_TCP)
 		return pass(WHY_OUT_NOT_TCP);
 	if (f->port_class & PORT_OUT_INCLUDED)

@@ -63,6 +63,7 @@ int config_init(struct config *c, struct st_err *e)
 
 	err = err ?: apply(c, attach_presets, e);
 	c->old_rules = 1;
+	c->udp_dns = UDP_DNS_FIRST;
 	return err;
 }
 

@@ -55,6 +55,13 @@ struct iface_list {
 	size_t nr;
 };
 
+/* Where Istio's rules decide on DNS over UDP. */
+enum udp_dns {
+	UDP_DNS_BESIDE, /* beside DNS over TCP: since 1.25 */
+	UDP_DNS_FIRST,	/* apart from the rest, before the source 127.0.0.6 is looked at: to 1.22 */
+	UDP_DNS_LAST,	/* behind the destinations that are left alone: 1.23 and 1.24 */
+};
+
 enum ipv6_mode { IPV6_AUTO, IPV6_ON, IPV6_OFF };
 
 struct config {
@@ -79,12 +86,11 @@ struct config {
 	char *resolv_conf;		 /* a path to read instead of the pod's; NULL: the pod's */
 	int tproxy;			 /* -m TPROXY */
 	__u32 tproxy_mark, tproxy_table; /* -t, -r: of no effect without TPROXY */
-	/* 1: the rules are those of Istio 1.11, 0: those of Istio since 1.25. Two things differ:
-	 * in the old rules the tunnel port is not exempt when the proxy calls its own pod, and DNS
-	 * over UDP is decided before the source 127.0.0.6 is looked at. No flag of Istio tells old
-	 * from new; -e does here, because who names the tunnel port has an Istio that knows of it.
+	/* What no flag of Istio tells, as each release has but one way. -e makes both new, since who
+	 * names the tunnel port has an Istio that knows of it.
 	 */
-	int old_rules;
+	int old_rules; /* the tunnel port is not exempt when the proxy calls its own pod: to 1.17 */
+	enum udp_dns udp_dns;
 };
 
 /* The policy flags, for options_parse(); ctx is a struct config. */

@@ -66,11 +66,15 @@ static int set_port(void *ctx, const struct option_row *row, const char *value, 
 
 static int set_tunnel(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
 {
+	struct config *c = ctx;
 	int err = set_port(ctx, row, value, e);
 
-	if (!err)
-		((struct config *)ctx)->old_rules = 0;
-	return err;
+	if (err)
+		return err;
+	c->old_rules = 0;
+	if (!config_given(c, "udp-dns"))
+		c->udp_dns = UDP_DNS_BESIDE;
+	return 0;
 }
 
 static int store_ports(void *ctx, const struct option_row *row, const char *value, int *all,
@@ -300,6 +304,22 @@ static int set_ipv6(void *ctx, const struct option_row *row, const char *value, 
 	return refuse(e, row, value, "not auto, on or off");
 }
 
+static int set_udp_dns(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
+{
+	static const char *const places[] = { [UDP_DNS_BESIDE] = "beside",
+					      [UDP_DNS_FIRST] = "first",
+					      [UDP_DNS_LAST] = "last" };
+	size_t i;
+
+	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		if (!strcmp(value, places[i])) {
+			((struct config *)ctx)->udp_dns = i;
+			return given(ctx, row);
+		}
+	}
+	return refuse(e, row, value, "not first, last or beside");
+}
+
 /* To Istio everything but TPROXY is REDIRECT; here a typing error is told. */
 static int set_mode(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
 {
@@ -386,6 +406,9 @@ const struct option_row config_options[] = {
 	  AT(redirect_dns) },
 	{ "capture-all-dns", 0, NULL, "any port 53, not only the pod's resolvers [true]", set_bool,
 	  AT(capture_all_dns) },
+	{ "udp-dns", 0, "first|last|beside",
+	  "among the rules, as in Istio to 1.22, to 1.24, or since [first; with -e beside]",
+	  set_udp_dns, 0 },
 	{ "drop-invalid", 0, NULL, "of no effect: without conntrack nothing is invalid", set_bool,
 	  AT(drop_invalid) },
 	{ "dual-stack", 0, NULL, "with --ipv6=auto: any IPv6 address counts", set_bool,

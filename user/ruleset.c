@@ -125,7 +125,8 @@ static void set_policy(struct policy *p, const struct config *c, const struct po
 	p->flags |= c->in_include.nr ? POLICY_IN_SOME : 0;
 	p->flags |= c->loopback_included ? POLICY_LOOPBACK_INCLUDED : 0;
 	p->flags |= c->groups.all ? 0 : POLICY_GROUPS_ONLY;
-	p->flags |= c->old_rules ? POLICY_DNS_BEFORE_LO : 0;
+	p->flags |= c->udp_dns == UDP_DNS_FIRST ? POLICY_UDP_DNS_FIRST : 0;
+	p->flags |= c->udp_dns == UDP_DNS_LAST ? POLICY_UDP_DNS_LAST : 0;
 	p->flags |= c->tproxy ? POLICY_TPROXY : 0;
 	p->tproxy_mark = c->tproxy_mark;
 	p->tproxy_table = c->tproxy_table;

@@ -59,6 +59,7 @@ enum kind {
 	LOOPBACK,
 	IFACES,
 	MODE,
+	UDP_DNS,
 };
 
 static const struct {
@@ -87,6 +88,7 @@ static const struct {
 	{ "istio-exclude-interfaces", IFACES },
 	{ "istio-inbound-interception-mode", MODE },
 	{ "drop-invalid", BOOL },
+	{ "udp-dns", UDP_DNS },
 };
 
 _Static_assert(LENGTH(flags) <= DRAW_FLAGS, "a line holds every flag once");
@@ -145,6 +147,7 @@ static void put_value(struct draw *d, char *text, enum kind kind)
 {
 	static const char *const modes[] = { "on", "on", "off", "auto" };
 	static const char *const outbound[] = { "15001", "15101", "80" };
+	static const char *const places[] = { "first", "last", "beside" };
 	static const char *const inbound[] = { "15006", "15106", "8080" };
 	static const char *const loopbacks[] = { "127.0.0.0/8", "127.0.0.1/32", "127.1.0.0/16",
 						 "127.0.0.0/24" };
@@ -161,6 +164,8 @@ static void put_value(struct draw *d, char *text, enum kind kind)
 		strcpy(text, PICK(d, inbound));
 	else if (kind == LOOPBACK)
 		strcpy(text, PICK(d, loopbacks));
+	else if (kind == UDP_DNS)
+		strcpy(text, PICK(d, places));
 	else if (kind == MODE)
 		strcpy(text, draw(d, 2) ? "TPROXY" : "REDIRECT");
 	else

@@ -53,10 +53,10 @@ static const struct prefix *loopback(const struct chain *chain, const struct con
 	return chain->v6 ? &loopback6 : &c->loopback;
 }
 
-/* Where a rule of ISTIO_OUTPUT is written that is about UDP: Istio 1.11 has it in OUTPUT. */
+/* Where a rule of ISTIO_OUTPUT is written that is about UDP: Istio had it in OUTPUT once. */
 static enum oracle_chain udp_chain(const struct config *c)
 {
-	return c->old_rules ? OUTPUT_TAIL : ISTIO_OUTPUT;
+	return c->udp_dns == UDP_DNS_FIRST ? OUTPUT_TAIL : ISTIO_OUTPUT;
 }
 
 static void add_proxy_uid(struct chain *chain, const struct config *c, __u32 uid, int dns)
@@ -143,13 +143,13 @@ static void add_dns(struct chain *chain, const struct config *c, const struct or
 	}
 }
 
-/* In Istio 1.11 UDP 53 has rules of its own in OUTPUT, and only TCP goes to ISTIO_OUTPUT. What
- * these rules do not have yet (owner groups, -o for UDP) stands where the new ones have it.
+/* In Istio to 1.24 UDP 53 has rules of its own, to 1.22 in OUTPUT, and only TCP goes to ISTIO_OUTPUT.
+ * What these rules do not have yet (owner groups, -o for UDP) stands where the new ones have it.
  */
 static void add_old_dns(struct chain *chain, const struct config *c, const struct id_list *gids,
 			const struct oracle *o)
 {
-	struct oracle_rule rule = { .chain = OUTPUT_TAIL, .proto = UDP, .dport = 53 };
+	struct oracle_rule rule = { .chain = udp_chain(c), .proto = UDP, .dport = 53 };
 	size_t i;
 
 	rule.owner = UID_IS;
@@ -162,8 +162,8 @@ static void add_old_dns(struct chain *chain, const struct config *c, const struc
 		rule.id = gids->v[i];
 		append(chain, rule);
 	}
-	add_groups(chain, c, OUTPUT_TAIL, UDP);
-	add_dns(chain, c, o, OUTPUT_TAIL, UDP);
+	add_groups(chain, c, rule.chain, UDP);
+	add_dns(chain, c, o, rule.chain, UDP);
 }
 
 static void add_destinations(struct chain *chain, const struct config *c)
@@ -218,7 +218,7 @@ static void make_output(struct chain *chain, const struct config *c, const struc
 		rule.chain = udp_chain(c);
 		append(chain, rule);
 	}
-	if (c->old_rules && o->dns)
+	if (c->udp_dns == UDP_DNS_FIRST && o->dns)
 		add_old_dns(chain, c, gids, o);
 	append(chain, from_app);
 	for (i = 0; i < c->uids.nr; i++)
@@ -227,10 +227,13 @@ static void make_output(struct chain *chain, const struct config *c, const struc
 		add_proxy_gid(chain, c, gids->v[i], o->dns);
 	add_groups(chain, c, ISTIO_OUTPUT, ANY);
 	if (o->dns)
-		add_dns(chain, c, o, c->old_rules ? ISTIO_OUTPUT : ISTIO_OUTPUT_DNS, TCP);
-	if (o->dns && !c->old_rules)
+		add_dns(chain, c, o, c->udp_dns == UDP_DNS_BESIDE ? ISTIO_OUTPUT_DNS : ISTIO_OUTPUT,
+			TCP);
+	if (o->dns && c->udp_dns == UDP_DNS_BESIDE)
 		add_dns(chain, c, o, ISTIO_OUTPUT_DNS, UDP);
 	add_destinations(chain, c);
+	if (o->dns && c->udp_dns == UDP_DNS_LAST)
+		add_old_dns(chain, c, gids, o);
 }
 
 /* In nat, or with TPROXY in mangle, where the tunnel port has no rule. */

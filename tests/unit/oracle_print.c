@@ -96,7 +96,8 @@ static void print_output(FILE *f, const struct oracle *o)
 	size_t i;
 
 	print_chain(f, o->output, o->nr_output, OUTPUT_HEAD);
-	fprintf(f, "-A OUTPUT%s -j ISTIO_OUTPUT\n", o->config->old_rules ? " -p tcp" : "");
+	fprintf(f, "-A OUTPUT%s -j ISTIO_OUTPUT\n",
+		o->config->udp_dns == UDP_DNS_FIRST ? " -p tcp" : "");
 	print_chain(f, o->output, o->nr_output, OUTPUT_TAIL);
 	for (i = 0; i < o->nr_output; i++) {
 		if (o->output[i].chain == ISTIO_OUTPUT)
@@ -116,7 +117,7 @@ static void print_nat(FILE *f, const struct oracle *o)
 		   "-N ISTIO_REDIRECT\n"
 		   "-N ISTIO_IN_REDIRECT\n"
 		   "-N ISTIO_OUTPUT\n");
-	if (o->dns && !c->old_rules)
+	if (o->dns && c->udp_dns == UDP_DNS_BESIDE)
 		fprintf(f, "-N ISTIO_OUTPUT_DNS\n");
 	fprintf(f, "-A ISTIO_REDIRECT -p tcp -j REDIRECT --to-ports %u\n", c->outbound_port);
 	fprintf(f, "-A ISTIO_IN_REDIRECT -p tcp -j REDIRECT --to-ports %u\n", c->inbound_port);

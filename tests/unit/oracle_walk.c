@@ -129,7 +129,8 @@ static int matches(const struct oracle_rule *r, const struct flow *f, const char
 /* The old jump to ISTIO_OUTPUT is for TCP only. */
 static int is_met(const struct oracle *o, const struct oracle_rule *r, const struct flow *f)
 {
-	return r->chain != ISTIO_OUTPUT || !o->config->old_rules || f->proto == ST_TCP;
+	return r->chain != ISTIO_OUTPUT || o->config->udp_dns != UDP_DNS_FIRST ||
+	       f->proto == ST_TCP;
 }
 
 static __u16 walk(const struct oracle *o, const struct oracle_rule *rules, size_t nr,

@@ -166,7 +166,7 @@ static void test_flags(void **state)
 	} rows[] = {
 		{ NULL, NULL,
 		  POLICY_OUT_ALL | POLICY_IN_ALL | POLICY_DNS | POLICY_DNS_ALL |
-			  POLICY_DNS_BEFORE_LO | POLICY_SPREAD,
+			  POLICY_UDP_DNS_FIRST | POLICY_SPREAD,
 		  ~0U },
 		{ "--ipv6=on", NULL, POLICY_V6, 0 },
 		{ "--dual-stack", NULL, POLICY_V6, 0 },
@@ -174,7 +174,7 @@ static void test_flags(void **state)
 		{ "-i", "127.0.0.0/8", POLICY_LOOPBACK_INCLUDED, POLICY_OUT_ALL },
 		{ "-i", "::1", POLICY_LOOPBACK_INCLUDED, POLICY_OUT_ALL | POLICY_V6 },
 		{ "-b", "80", 0, POLICY_IN_ALL },
-		{ "-e", "15008", 0, POLICY_DNS_BEFORE_LO },
+		{ "-e", "15008", 0, POLICY_UDP_DNS_FIRST },
 		{ "-u", "5", 0, POLICY_OWNER_SETS },
 		{ "-u", "5,6", POLICY_OWNER_SETS, 0 },
 		{ "-u", "5,5", 0, POLICY_OWNER_SETS },
