@@ -306,9 +306,9 @@ static int set_ipv6(void *ctx, const struct option_row *row, const char *value, 
 
 static int set_udp_dns(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
 {
-	static const char *const places[] = { [UDP_DNS_BESIDE] = "beside",
-					      [UDP_DNS_FIRST] = "first",
-					      [UDP_DNS_LAST] = "last" };
+	static const char *const places[] = {
+		[UDP_DNS_BESIDE] = "beside", [UDP_DNS_FIRST] = "first", [UDP_DNS_LAST] = "last"
+	};
 	size_t i;
 
 	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
