@@ -66,8 +66,8 @@ static int set_port(void *ctx, const struct option_row *row, const char *value, 
 
 static int set_tunnel(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
 {
-	struct config *c = ctx;
 	int err = set_port(ctx, row, value, e);
+	struct config *c = ctx;
 
 	if (err)
 		return err;
@@ -288,36 +288,38 @@ static int set_path(void *ctx, const struct option_row *row, const char *value, 
 	return given(ctx, row);
 }
 
+/* The number of the value in names, or -1. */
+static int find_name(const char *const *names, int nr, const char *value)
+{
+	while (--nr >= 0 && strcmp(names[nr], value))
+		;
+	return nr;
+}
+
+static int set_udp_dns(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
+{
+	static const char *const names[] = {
+		[UDP_DNS_BESIDE] = "beside", [UDP_DNS_FIRST] = "first", [UDP_DNS_LAST] = "last"
+	};
+	int n = find_name(names, 3, value);
+
+	if (n < 0)
+		return refuse(e, row, value, "not first, beside or last");
+	((struct config *)ctx)->udp_dns = n;
+	return given(ctx, row);
+}
+
 static int set_ipv6(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
 {
 	static const char *const modes[] = {
 		[IPV6_AUTO] = "auto", [IPV6_ON] = "on", [IPV6_OFF] = "off"
 	};
-	size_t i;
+	int n = find_name(modes, 3, value);
 
-	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-		if (!strcmp(value, modes[i])) {
-			((struct config *)ctx)->ipv6 = i;
-			return given(ctx, row);
-		}
-	}
-	return refuse(e, row, value, "not auto, on or off");
-}
-
-static int set_udp_dns(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
-{
-	static const char *const places[] = {
-		[UDP_DNS_BESIDE] = "beside", [UDP_DNS_FIRST] = "first", [UDP_DNS_LAST] = "last"
-	};
-	size_t i;
-
-	for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-		if (!strcmp(value, places[i])) {
-			((struct config *)ctx)->udp_dns = i;
-			return given(ctx, row);
-		}
-	}
-	return refuse(e, row, value, "not first, last or beside");
+	if (n < 0)
+		return refuse(e, row, value, "not auto, on or off");
+	((struct config *)ctx)->ipv6 = n;
+	return given(ctx, row);
 }
 
 /* To Istio everything but TPROXY is REDIRECT; here a typing error is told. */
@@ -406,8 +408,8 @@ const struct option_row config_options[] = {
 	  AT(redirect_dns) },
 	{ "capture-all-dns", 0, NULL, "any port 53, not only the pod's resolvers [true]", set_bool,
 	  AT(capture_all_dns) },
-	{ "udp-dns", 0, "first|last|beside",
-	  "among the rules, as in Istio to 1.22, to 1.24, or since [first; with -e beside]",
+	{ "udp-dns", 0, "PLACE",
+	  "where DNS over UDP is decided: first, beside TCP's, last [first; with -e beside]",
 	  set_udp_dns, 0 },
 	{ "drop-invalid", 0, NULL, "of no effect: without conntrack nothing is invalid", set_bool,
 	  AT(drop_invalid) },

@@ -110,6 +110,7 @@ static const struct refusal {
 	{ "--ipv4-loopback-cidr", "128.0.0.1/32", "--ipv4-loopback-cidr", NULL, NO_LOOPBACK },
 	{ "--ipv4-loopback-cidr", "::1/128", "--ipv4-loopback-cidr", NULL, NO_LOOPBACK },
 	{ "--ipv6=maybe", NULL, "--ipv6", "maybe", "not auto, on or off" },
+	{ "--udp-dns=", NULL, "--udp-dns", "", "not first, beside or last" },
 	{ "--dns-servers", "10.0.0.1,10.0.0.0/8", "--dns-servers", "10.0.0.0/8", NO_ADDR },
 	{ "--dns-servers", "fe80::1%eth0", "--dns-servers", NULL, NO_ADDR },
 	{ "--resolv-conf", "", "--resolv-conf", NULL, "not a file's path" },
