@@ -185,23 +185,9 @@ static const struct rule *find_udp_dns(const struct table *t)
 	return NULL;
 }
 
-static int is_left_alone(const struct config *c, const struct addr *a)
-{
-	size_t i;
-
-	if (addr_is_v4(a) ? addr_covered(a, &c->loopback.addr, c->loopback.len)
-			  : addr_is_loopback(a))
-		return 1;
-	for (i = 0; i < c->exclude.nr; i++)
-		if (addr_is_v4(a) == prefix_is_v4(&c->exclude.v[i]) &&
-		    addr_covered(a, &c->exclude.v[i].addr, c->exclude.v[i].len))
-			return 1;
-	return 0;
-}
-
-/* Where DNS over UDP is redirected between the other rules matters, and there are policies for two
- * of the places that it had: before all of ISTIO_OUTPUT, with the tunnel port not exempt, and
- * beside DNS over TCP, with it exempt.
+/* Where DNS over UDP is redirected between the other rules matters, and is the same for both families.
+ * The port that is excluded there is excluded for both protocols, but for TCP alone in rules that do
+ * not have them side by side.
  */
 static int check_udp_dns(const struct config *c, const struct table *t, int form, struct st_err *e)
 {
@@ -211,25 +197,14 @@ static int check_udp_dns(const struct config *c, const struct table *t, int form
 
 	if (!r)
 		return 0;
-	if (form == NAT_UDP_FIRST && !c->old_rules)
-		why = "before the source 127.0.0.6 is asked for, yet the tunnel port is exempt "
-		      "(Istio 1.18 to 1.22)";
-	if (form != NAT_UDP_FIRST && c->old_rules)
-		why = "after the source 127.0.0.6 is asked for, yet the tunnel port is not exempt";
-	if (form == NAT_UDP_LAST && c->capture_all_dns)
-		why = "after the destinations that are left alone (Istio 1.23, 1.24)";
-	for (i = 0; form == NAT_UDP_LAST && i < c->dns_servers.nr; i++)
-		if (addr_is_v4(&c->dns_servers.v[i]) == (t->family == FAMILY_V4) &&
-		    is_left_alone(c, &c->dns_servers.v[i]))
-			why = "after the destinations that are left alone, and a resolver is one";
-	for (i = 0; form != NAT_UDP_NEXT && i < c->out_exclude.nr; i++)
+	if (form != (int)c->udp_dns)
+		why = "at another place than for the other family";
+	for (i = 0; form != UDP_DNS_BESIDE && i < c->out_exclude.nr; i++)
 		if (c->out_exclude.v[i] == 53)
 			why = "even though port 53 is excluded for TCP";
-	if (!why)
-		return 0;
-	err_hint(e, "the rules of Istio up to 1.17, and since 1.25, can be expressed");
-	return line_refused(e, r->line, r->text, "cannot be expressed: redirects DNS over UDP %s",
-			    why);
+	return why ? line_refused(e, r->line, r->text,
+				  "cannot be expressed: redirects DNS over UDP %s", why)
+		   : 0;
 }
 
 /* 1 if the text may hold but this table of its family: iptables -S and -t print one. */

@@ -28,8 +28,9 @@ struct guess {
 	int v6;			      /* it is IPv6 */
 	int in_block;		      /* between the first rule of an owner and the last */
 	enum phase phase;
-	int local_returns; /* the app's calls of its own pod are left alone */
-	int all_dns;	   /* not only that of resolvers */
+	int local_returns;   /* the app's calls of its own pod are left alone */
+	int all_dns;	     /* not only that of resolvers */
+	const char *udp_dns; /* value of --udp-dns; NULL: none is redirected */
 	int err;
 };
 
@@ -124,6 +125,13 @@ static int guess_owner(struct guess *g, const struct rule *r)
 	return 1;
 }
 
+/* value: what it means if DNS over UDP is redirected in that chain. */
+static void guess_udp_dns(struct guess *g, const struct rule *r, const char *value)
+{
+	if (!g->udp_dns && strstr(r->spec, "-p udp --dport 53 -j REDIRECT"))
+		g->udp_dns = value;
+}
+
 static void guess_dns(struct guess *g, const struct rule *r)
 {
 	char server[64];
@@ -134,6 +142,12 @@ static void guess_dns(struct guess *g, const struct rule *r)
 	else if (SCAN(r->spec, "-d %63s -p tcp --dport 53 -j REDIRECT --to-ports %u", server,
 		      &port))
 		put(g, "dns-servers", server);
+}
+
+static void guess_dns_chain(struct guess *g, const struct rule *r)
+{
+	guess_dns(g, r);
+	guess_udp_dns(g, r, "beside");
 }
 
 /* all: the CIDR that iptables leaves out. */
@@ -160,6 +174,7 @@ static void guess_output(struct guess *g, const struct rule *r)
 	char cidr[64];
 
 	guess_dns(g, r);
+	guess_udp_dns(g, r, "last");
 	if (guess_owner(g, r))
 		return;
 	if (SCAN(r->spec, "-s %63s -o lo -j RETURN", cidr))
@@ -197,7 +212,8 @@ static void guess_nat_output(struct guess *g, const struct rule *r)
 {
 	char name[64];
 
-	if (SCAN(r->spec, "-o %63s -j RETURN", name))
+	guess_udp_dns(g, r, "first");
+	if (!g->v6 && SCAN(r->spec, "-o %63s -j RETURN", name))
 		put(g, "istio-exclude-interfaces", name);
 }
 
@@ -255,10 +271,10 @@ static void guess_family(struct guess *g, const struct rules *r, int v6)
 	g->phase = AT_PORTS;
 	strcpy(g->lo, v6 ? "::1" : "");
 	each_rule(g, nat, "ISTIO_OUTPUT", 0, guess_output);
-	each_rule(g, nat, "ISTIO_OUTPUT_DNS", 0, guess_dns);
+	each_rule(g, nat, "ISTIO_OUTPUT_DNS", 0, guess_dns_chain);
+	each_rule(g, nat, "OUTPUT", 0, guess_nat_output);
 	if (v6)
 		return;
-	each_rule(g, nat, "OUTPUT", 0, guess_nat_output);
 	each_rule(g, nat, "ISTIO_REDIRECT", 0, guess_redirect);
 	each_rule(g, nat, "ISTIO_IN_REDIRECT", 0, guess_in_redirect);
 	each_rule(g, nat, "ISTIO_INBOUND", 1, guess_inbound);
@@ -339,6 +355,9 @@ static void finish(struct guess *g, const struct rules *r)
 		put(g, "capture-all-dns", "false");
 	else
 		put(g, "redirect-dns", "false");
+	if (g->udp_dns &&
+	    strcmp(g->udp_dns, slot(g, "inbound-tunnel-port")->v ? "beside" : "first"))
+		put(g, "udp-dns", g->udp_dns);
 	if (has_v6 || (nat && nat->told))
 		put(g, "ipv6", has_v6 ? "on" : "off");
 }

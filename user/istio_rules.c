@@ -178,7 +178,7 @@ static void add_output(struct maker *m)
 
 	for (i = 0; i < c->out_exclude.nr; i++) {
 		add(m, "-A ISTIO_OUTPUT -p tcp --dport %u -j RETURN", c->out_exclude.v[i]);
-		if (m->form == NAT_UDP_NEXT)
+		if (m->form == UDP_DNS_BESIDE)
 			add(m, "-A ISTIO_OUTPUT -p udp --dport %u -j RETURN", c->out_exclude.v[i]);
 	}
 	add(m, "-A ISTIO_OUTPUT -s %s -o lo -j RETURN", m->from_app);
@@ -187,12 +187,12 @@ static void add_output(struct maker *m)
 	for (i = 0; i < m->gids->nr; i++)
 		add_owner(m, "--gid-owner", m->gids->v[i], 0);
 	add_groups(m, "ISTIO_OUTPUT");
-	if (m->dns && m->form == NAT_UDP_NEXT)
+	if (m->dns && m->form == UDP_DNS_BESIDE)
 		add_dns_chain(m);
 	else if (m->dns)
 		add_dns(m, "ISTIO_OUTPUT", "tcp");
 	add_destinations(m);
-	if (m->dns && m->form == NAT_UDP_LAST)
+	if (m->dns && m->form == UDP_DNS_LAST)
 		add_udp_dns(m, "ISTIO_OUTPUT");
 }
 
@@ -231,10 +231,10 @@ static void make_nat(struct maker *m)
 	add(m, "-A ISTIO_INBOUND -p tcp --dport %u -j RETURN", c->tunnel_port);
 	if (!c->tproxy)
 		add_inbound(m);
-	add(m, "-A OUTPUT %s-j ISTIO_OUTPUT", m->form == NAT_UDP_NEXT ? "" : "-p tcp ");
-	if (m->dns && m->form == NAT_UDP_FIRST)
+	add(m, "-A OUTPUT %s-j ISTIO_OUTPUT", m->form == UDP_DNS_BESIDE ? "" : "-p tcp ");
+	if (m->dns && m->form == UDP_DNS_FIRST)
 		add_udp_dns(m, "OUTPUT");
-	if (m->dns && m->form == NAT_UDP_LAST)
+	if (m->dns && m->form == UDP_DNS_LAST)
 		add(m, "-A OUTPUT -p udp -j ISTIO_OUTPUT");
 	add_output(m);
 	add(m, "-A ISTIO_REDIRECT -p tcp -j REDIRECT --to-ports %u", c->outbound_port);
@@ -352,7 +352,7 @@ static void make_mangle(struct maker *m)
 
 int istio_forms(enum rule_table name)
 {
-	static const int forms[] = { [TABLE_NAT] = NAT_UDP_NEXT + 1,
+	static const int forms[] = { [TABLE_NAT] = UDP_DNS_LAST + 1,
 				     [TABLE_RAW] = RAW_CHAINS + 1,
 				     [TABLE_MANGLE] = MANGLE_DROP_CHAIN + 1,
 				     [TABLE_FILTER] = 1,

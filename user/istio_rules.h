@@ -8,16 +8,9 @@
 #include "config.h"
 #include "rules.h"
 
-/* Where DNS over UDP is redirected: the one difference between forms of table nat that is not told
- * by config.old_rules, and that matters.
+/* How many forms there are of that table, from 1 on. Those of nat are enum udp_dns, which matters;
+ * which form the others have does not.
  */
-enum nat_form {
-	NAT_UDP_FIRST, /* in OUTPUT, before and apart from ISTIO_OUTPUT: 1.11 to 1.22 */
-	NAT_UDP_LAST,  /* behind the destinations, in ISTIO_OUTPUT: 1.23, 1.24 */
-	NAT_UDP_NEXT,  /* beside DNS over TCP, in ISTIO_OUTPUT_DNS: since 1.25 */
-};
-
-/* How many forms there are of that table, from 1 on. */
 #define ISTIO_FORMS_MAX 4
 int istio_forms(enum rule_table name);
 

@@ -52,6 +52,8 @@ static void assert_same_policy(const struct config *a, const struct config *b)
 	assert_int_equal(a->tproxy, b->tproxy);
 	assert_int_equal(a->drop_invalid, b->drop_invalid);
 	assert_int_equal(random_has_dns(a), random_has_dns(b));
+	if (random_has_dns(a))
+		assert_int_equal(a->udp_dns, b->udp_dns);
 }
 
 /* Fails unless the policy does to random packets what the rules do. */
@@ -118,7 +120,7 @@ static int shows_loopback(const struct config *c)
 }
 
 /* Not if the rules depend on what they do not show, a resolver or a loopback address of the family
- * that is not captured; nor in the old rules, if port 53 is excluded, which they do for TCP alone.
+ * that is not captured; nor if port 53 is excluded in older rules, which do that for TCP alone.
  */
 static int is_expressible(const struct config *c)
 {
@@ -129,7 +131,7 @@ static int is_expressible(const struct config *c)
 	if (c->loopback_included && !shows_loopback(c))
 		return 0;
 	for (i = 0; i < c->out_exclude.nr; i++)
-		if (c->out_exclude.v[i] == 53 && c->old_rules && random_has_dns(c))
+		if (c->out_exclude.v[i] == 53 && c->udp_dns && random_has_dns(c))
 			return 0;
 	return 1;
 }

@@ -40,6 +40,7 @@ static const char *const lists[] = { "127.0.0.0/8", "127.0.0.1/32", "127.1.0.0/1
 static const char *const names[] = { "net1", "net2", "eth+" };
 static const char *const booleans[] = { "true", "false" };
 static const char *const modes[] = { "REDIRECT", "TPROXY" };
+static const char *const places[] = { "first", "beside", "last" };
 static const char *const families[] = { "on", "on", "off" };
 
 #define FROM(array) array, sizeof(array) / sizeof((array)[0])
@@ -70,6 +71,7 @@ static const struct {
 	{ "dns-servers", FROM(addrs), 0, 3, 0, 0 },
 	{ "redirect-dns", FROM(booleans), -1, -1, 0, 0 },
 	{ "capture-all-dns", FROM(booleans), -1, -1, 0, 0 },
+	{ "udp-dns", FROM(places), -1, -1, 0, 0 },
 	{ "drop-invalid", FROM(booleans), -1, -1, 0, 0 },
 	{ "ipv6", FROM(families), -1, -1, 0, 0 },
 	{ "ipv4-loopback-cidr", FROM(lists), -1, -1, 0, 0 },
@@ -165,7 +167,7 @@ int random_has_dns(const struct config *c)
 void random_rules(const struct config *c, char text[RULES_MAX])
 {
 	FILE *f = fmemopen(text, RULES_MAX, "w");
-	int v6, form = c->old_rules ? NAT_UDP_FIRST : NAT_UDP_NEXT;
+	int v6, form = c->udp_dns;
 
 	if (!random_has_dns(c))
 		form = random_pick(3);
