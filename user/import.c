@@ -108,6 +108,9 @@ static int refuse(const struct table *t, const struct mismatch *m, struct st_err
 				    "an interface of virtual machines: forwarded traffic has no "
 				    "socket that could be redirected");
 	}
+	if (m->rule && m->rule->target && !strcmp(m->rule->target, "ISTIO_PRERT"))
+		return line_refused(e, m->rule->line, m->rule->text,
+				    "of Istio's ambient mode, in which a pod has no proxy");
 	if (m->rule && m->rule->odd)
 		return line_refused(e, m->rule->line, m->rule->text, "cannot be expressed: %s",
 				    m->rule->odd);

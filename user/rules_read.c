@@ -184,6 +184,7 @@ static int take_words(struct reader *rd, const struct words *w, const char *text
 	if (!strcmp(w->v[at], "-A") || !strcmp(w->v[at], "--append") || !strcmp(w->v[at], "-N") ||
 	    !strcmp(w->v[at], "--new-chain"))
 		return take_rule(rd, w, at, text);
+	err_hint(rd->e, "take what iptables-save prints");
 	return line_refused(rd->e, rd->line, text, "not a line of iptables-save or iptables -S");
 }
 

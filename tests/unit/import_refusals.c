@@ -21,6 +21,8 @@ const struct refusal refusals[] = {
 	  "-p udp -j REDIRECT", NOT_THERE },
 	{ "cni-1.25.rules", "-A OUTPUT -j ISTIO_OUTPUT\n", "-A OUTPUT -g ISTIO_OUTPUT", NULL,
 	  "cannot be expressed: Istio has '-A OUTPUT -j ISTIO_OUTPUT' in its place" },
+	{ "cni-1.25.rules", "-A PREROUTING -p tcp -j ISTIO_INBOUND", "-A PREROUTING -j ISTIO_PRERT",
+	  NULL, "of Istio's ambient mode, in which a pod has no proxy" },
 	{ "cni-1.25.rules", "-A PREROUTING -p tcp -j ISTIO_INBOUND",
 	  "-A PREROUTING -i k6t-eth0 -j ISTIO_REDIRECT\n-A PREROUTING -i k6t-eth0 -j RETURN\n&",
 	  NULL, FORWARDED },

@@ -234,6 +234,28 @@ static void exchange(char *line, const char *find, const char *put)
 		splice(at, strlen(find), put);
 }
 
+/* In the way of Istio's, or of no effect. */
+static const char *const foreign[] = {
+	"-A OUTPUT -j ACCEPT\n",
+	"-A OUTPUT -o lo -j RETURN\n",
+	"-A OUTPUT -p udp --dport 53 -j ACCEPT\n",
+	"-A OUTPUT -p tcp -j ISTIO_REDIRECT\n",
+	"-A PREROUTING -p tcp --dport 80 -j ACCEPT\n",
+	"-A PREROUTING -p tcp -j ISTIO_INBOUND\n",
+	"-A ISTIO_INBOUND -j RETURN\n",
+	"-A ISTIO_OUTPUT -j RETURN\n",
+	"-A ISTIO_OUTPUT --gid-owner 202 -j RETURN\n",
+	"-A ISTIO_OUTPUT -d 10.1.0.0/16 -j RETURN\n",
+	"-A ISTIO_OUTPUT -p tcp --dport 443 -j RETURN\n",
+	"-A ISTIO_OUTPUT -d 10.0.0.0/8 -p tcp --dport 53 -j REDIRECT --to-ports 15053\n",
+	"-A ISTIO_OUTPUT -p udp --dport 53 -j REDIRECT --to-ports 15053\n",
+	"-A ISTIO_OUTPUT_DNS -p udp -j RETURN\n",
+	"-A ISTIO_REDIRECT -p tcp --dport 80 -j REDIRECT --to-ports 80\n",
+	"-A ISTIO_IN_REDIRECT -p tcp --dport 22 -j RETURN\n",
+	"-A ANOTHER -j ACCEPT\n-A ISTIO_OUTPUT -d 10.0.0.0/8 -j ANOTHER\n",
+	"-A ANOTHER -j RETURN\n-A ISTIO_OUTPUT -j ANOTHER\n",
+};
+
 static void try_fault(char *text)
 {
 	static const char *const parts[][2] = {
@@ -264,7 +286,7 @@ static void try_fault(char *text)
 
 	assert_true(n < sizeof(copy));
 	snprintf(copy, n + 1, "%s", line);
-	switch (random_pick(8)) {
+	switch (random_pick(9)) {
 	case 0:
 		splice(line, n, "");
 		break;
@@ -275,6 +297,9 @@ static void try_fault(char *text)
 		splice(line, n, "");
 		other = random_rule(text);
 		splice(other, 0, copy);
+		break;
+	case 3:
+		splice(line, 0, PICK(foreign));
 		break;
 	default:
 		exchange(line, parts[part][0], parts[part][1]);

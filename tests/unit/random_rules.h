@@ -20,7 +20,7 @@ void random_policy(struct config *c, char *ret_text);
 /* Its rules in iptables-save's form, with comments, counters and log rules among them. */
 void random_rules(const struct config *c, char text[RULES_MAX]);
 
-/* One rule is dropped, doubled, moved or made another one. */
+/* One rule is dropped, doubled, moved or made another one, or another one comes before it. */
 void random_fault(char *text);
 
 /* src may be left unbound if it is not inbound. */
