@@ -56,8 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	for (v6 = 0; v6 <= (i.config.ipv6 == IPV6_ON); v6++) {
 		put_table(f, &i.config, TABLE_RAW, 0, v6);
 		put_table(f, &i.config, TABLE_MANGLE, 0, v6);
-		put_table(f, &i.config, TABLE_NAT,
-			  i.config.old_rules ? NAT_UDP_FIRST : NAT_UDP_NEXT, v6);
+		put_table(f, &i.config, TABLE_NAT, i.config.udp_dns, v6);
 	}
 	if (i.config.ipv6 == IPV6_OFF)
 		fputs("# ip6tables-save\n*nat\nCOMMIT\n", f);
