@@ -13,115 +13,43 @@
 
 #include "../../user/istio_rules.h"
 
-__u64 random_state;
+struct draw random_draw;
 
-/* splitmix64: small, and the same everywhere */
-__u32 random_pick(__u32 n)
+static __u32 pick(__u32 n)
 {
-	__u64 z = random_state += 0x9e3779b97f4a7c15;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return (z ^ z >> 31) % n;
+	return draw(&random_draw, n);
 }
 
-#define PICK(array) (array)[random_pick(sizeof(array) / sizeof((array)[0]))]
-
-static const char *const ports[] = { "22",    "53",    "80",	"443",	 "8080",  "15001", "15006",
-				     "15008", "15020", "15021", "15053", "15090", "65535" };
-static const char *const ids[] = { "0", "202", "203", "1000", "1337", "2000" };
-static const char *const addrs[] = { "10.77.0.2", "10.77.0.9", "10.77.0.3", "10.96.0.10",
-				     "127.0.0.1", "127.0.0.2", "127.0.0.6", "127.0.0.53",
-				     "127.1.2.3", "10.1.2.3",  "10.2.0.0",  "203.0.113.53",
-				     "fd77::2",	  "fd77::9",   "fd77::3",   "fd96::a",
-				     "::1",	  "::2",       "::6",	    "2001:db8::53",
-				     "fd00:1::1" };
-static const char *const lists[] = { "127.0.0.0/8", "127.0.0.1/32", "127.1.0.0/16" };
-static const char *const names[] = { "net1", "net2", "eth+" };
-static const char *const booleans[] = { "true", "false" };
-static const char *const modes[] = { "REDIRECT", "TPROXY" };
-static const char *const places[] = { "first", "beside", "last" };
-static const char *const families[] = { "on", "on", "off" };
-
-#define FROM(array) array, sizeof(array) / sizeof((array)[0])
-
-static const struct {
-	const char *name;
-	const char *const *from;
-	size_t nr_from;
-	int min, max; /* elements; -1: one value, no list */
-	int star;     /* '*' is possible */
-	int cidr;     /* elements get a length */
-} flags[] = {
-	{ "envoy-port", FROM(ports), -1, -1, 0, 0 },
-	{ "inbound-capture-port", FROM(ports), -1, -1, 0, 0 },
-	{ "inbound-tunnel-port", FROM(ports), -1, -1, 0, 0 },
-	{ "istio-inbound-interception-mode", FROM(modes), -1, -1, 0, 0 },
-	{ "istio-inbound-ports", FROM(ports), 0, 3, 1, 0 },
-	{ "istio-local-exclude-ports", FROM(ports), 0, 3, 0, 0 },
-	{ "istio-service-cidr", FROM(addrs), 0, 3, 1, 1 },
-	{ "istio-service-exclude-cidr", FROM(addrs), 0, 3, 0, 1 },
-	{ "istio-outbound-ports", FROM(ports), 0, 3, 0, 0 },
-	{ "istio-local-outbound-ports-exclude", FROM(ports), 0, 3, 0, 0 },
-	{ "istio-exclude-interfaces", FROM(names), 0, 2, 0, 0 },
-	{ "proxy-uid", FROM(ids), 1, 3, 0, 0 },
-	{ "proxy-gid", FROM(ids), 0, 3, 0, 0 },
-	{ "outbound-owner-groups", FROM(ids), 0, 3, 1, 0 },
-	{ "outbound-owner-groups-exclude", FROM(ids), 0, 3, 0, 0 },
-	{ "dns-servers", FROM(addrs), 0, 3, 0, 0 },
-	{ "redirect-dns", FROM(booleans), -1, -1, 0, 0 },
-	{ "capture-all-dns", FROM(booleans), -1, -1, 0, 0 },
-	{ "udp-dns", FROM(places), -1, -1, 0, 0 },
-	{ "drop-invalid", FROM(booleans), -1, -1, 0, 0 },
-	{ "ipv6", FROM(families), -1, -1, 0, 0 },
-	{ "ipv4-loopback-cidr", FROM(lists), -1, -1, 0, 0 },
-};
-
-static void put_element(char *text, size_t i)
+/* iptables prints a CIDR of length 0 as none at all, which import knows by '*'. */
+static int names_all(const struct draw_line *line)
 {
-	const char *item = flags[i].from[random_pick(flags[i].nr_from)];
+	const char *at;
+	int i;
 
-	if (flags[i].cidr && random_pick(2))
-		sprintf(text, "%s/%u", item, 1 + random_pick(strchr(item, ':') ? 128 : 32));
-	else
-		strcpy(text, item);
-}
-
-static void put_value(char *text, size_t i)
-{
-	int n = flags[i].min < 0 ? 1
-				 : flags[i].min + (int)random_pick(flags[i].max - flags[i].min + 1);
-
-	*text = '\0';
-	if (flags[i].star && !random_pick(3)) {
-		strcpy(text, "*");
-		return;
+	for (i = 1; i < line->argc; i++) {
+		for (at = strstr(line->argv[i], "/0"); at; at = strstr(at + 1, "/0"))
+			if (!at[2] || at[2] == ',')
+				return 1;
 	}
-	for (; n > 0; n--) {
-		put_element(text + strlen(text), i);
-		if (n > 1)
-			strcat(text, ",");
-	}
+	return 0;
 }
 
 void random_policy(struct config *c, char *ret_text)
 {
-	const struct option_row *row;
+	struct option_table table = { "Policy", config_options, c };
 	struct st_err e = { 0 };
-	char value[512];
-	size_t i;
+	struct draw_line line;
+	int i;
 
+	do
+		draw_policy(&random_draw, &line);
+	while (names_all(&line));
 	*ret_text = '\0';
+	for (i = 1; i < line.argc; i++)
+		sprintf(ret_text + strlen(ret_text), " %s", line.argv[i]);
 	assert_int_equal(config_init(c, &e), 0);
-	for (i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
-		if (random_pick(3))
-			continue;
-		row = options_find(config_options, flags[i].name);
-		put_value(value, i);
-		if (row->set(c, row, value, &e))
-			fail_msg("%s", e.text);
-		sprintf(ret_text + strlen(ret_text), " --%s=%s", row->name, value);
-	}
+	if (options_parse("random", &table, 1, line.argc, line.argv, &e))
+		fail_msg("%s", e.text);
 	c->ipv6 = c->ipv6 == IPV6_ON ? IPV6_ON : IPV6_OFF;
 }
 
@@ -130,13 +58,13 @@ static void put_rule(FILE *f, const char *text)
 {
 	const char *target = strstr(text, " -j ");
 
-	if (!random_pick(20))
+	if (!pick(20))
 		fprintf(f, "%.*s -j NFLOG --nflog-prefix \"a \\\" -j DROP\" --nflog-group 1337\n",
 			(int)(target - text), text);
-	if (!random_pick(20))
-		fprintf(f, "[%u:%u] ", random_pick(1000), random_pick(100000));
+	if (!pick(20))
+		fprintf(f, "[%u:%u] ", pick(1000), pick(100000));
 	fprintf(f, "%.*s%s%s\n", (int)(target - text), text,
-		random_pick(20) ? "" : " -m comment --comment \"the mesh's -j DROP\"", target);
+		pick(20) ? "" : " -m comment --comment \"the mesh's -j DROP\"", target);
 }
 
 static void put_table(FILE *f, const struct config *c, enum rule_table name, int form, int v6)
@@ -170,41 +98,23 @@ void random_rules(const struct config *c, char text[RULES_MAX])
 	int v6, form = c->udp_dns;
 
 	if (!random_has_dns(c))
-		form = random_pick(3);
+		form = pick(3);
 	for (v6 = 0; v6 <= (c->ipv6 == IPV6_ON); v6++) {
-		put_table(f, c, TABLE_RAW, random_pick(istio_forms(TABLE_RAW)), v6);
-		put_table(f, c, TABLE_MANGLE, random_pick(istio_forms(TABLE_MANGLE)), v6);
+		put_table(f, c, TABLE_RAW, pick(istio_forms(TABLE_RAW)), v6);
+		put_table(f, c, TABLE_MANGLE, pick(istio_forms(TABLE_MANGLE)), v6);
 		put_table(f, c, TABLE_NAT, form, v6);
 	}
 	assert_true(ftell(f) < RULES_MAX - 1);
 	fclose(f);
 }
 
-static void random_addr(struct addr *ret, int v6)
+struct flow random_flow(const struct config *c, int v6, int inbound)
 {
-	const char *text;
+	struct flow f;
 
 	do
-		text = PICK(addrs);
-	while ((strchr(text, ':') != NULL) != v6);
-	assert_null(addr_parse(text, ret));
-}
-
-struct flow random_flow(int v6, int inbound)
-{
-	struct flow f = { .proto = random_pick(3) ? ST_TCP : ST_UDP, .uid = -1, .gid = -1 };
-
-	assert_null(port_parse(PICK(ports), &f.dport));
-	f.dport = random_pick(3) ? f.dport : 53;
-	if (!inbound && random_pick(10)) {
-		assert_null(id_parse(PICK(ids), &f.uid));
-		assert_null(id_parse(PICK(ids), &f.gid));
-	}
-	do
-		random_addr(&f.dst, v6);
+		f = draw_flow(&random_draw, c, v6, inbound);
 	while (inbound && addr_is_loopback(&f.dst)); /* such a packet is not routed */
-	if (inbound || !random_pick(3))
-		random_addr(&f.src, v6);
 	return f;
 }
 
@@ -214,7 +124,7 @@ static char *random_rule(char *text)
 	char *at;
 
 	do
-		at = strstr(text + random_pick(n), "\n-A ");
+		at = strstr(text + pick(n), "\n-A ");
 	while (!at);
 	return at + 1;
 }
@@ -281,12 +191,12 @@ static void try_fault(char *text)
 		{ "--dport 53", "" },
 	};
 	char *line = random_rule(text), *other;
-	size_t n = strcspn(line, "\n") + 1, part = random_pick(sizeof(parts) / sizeof(parts[0]));
+	size_t n = strcspn(line, "\n") + 1, part = pick(sizeof(parts) / sizeof(parts[0]));
 	char copy[4096];
 
 	assert_true(n < sizeof(copy));
 	snprintf(copy, n + 1, "%s", line);
-	switch (random_pick(9)) {
+	switch (pick(9)) {
 	case 0:
 		splice(line, n, "");
 		break;
@@ -299,7 +209,7 @@ static void try_fault(char *text)
 		splice(other, 0, copy);
 		break;
 	case 3:
-		splice(line, 0, PICK(foreign));
+		splice(line, 0, foreign[pick(sizeof(foreign) / sizeof(foreign[0]))]);
 		break;
 	default:
 		exchange(line, parts[part][0], parts[part][1]);

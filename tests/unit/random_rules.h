@@ -5,14 +5,12 @@
 #ifndef SOCKTABLES_RANDOM_RULES_H
 #define SOCKTABLES_RANDOM_RULES_H
 
-#include "../../user/config.h"
-#include "../../user/ruleset.h"
+#include "draw.h"
 
 #define RULES_MAX 65536 /* bytes of a text */
 
-/* The numbers that follow are those of the seed; get and set the state to repeat some. */
-extern __u64 random_state;
-__u32 random_pick(__u32 n);
+/* What follows is drawn from here; set it again to repeat some. */
+extern struct draw random_draw;
 
 /* A policy through the parser of flags; *ret_text: as it was given, 8192 bytes. */
 void random_policy(struct config *c, char *ret_text);
@@ -24,7 +22,7 @@ void random_rules(const struct config *c, char text[RULES_MAX]);
 void random_fault(char *text);
 
 /* src may be left unbound if it is not inbound. */
-struct flow random_flow(int v6, int inbound);
+struct flow random_flow(const struct config *c, int v6, int inbound);
 
 /* 1 if DNS rules are among them. */
 int random_has_dns(const struct config *c);
