@@ -33,7 +33,7 @@ obj = $(patsubst %,$(B)/user/%.o,$(1))
 
 UNIT_TESTS := istio_env_test options_test config_test refusals_test resolv_test ruleset_test import_test \
 	import_random_test verdict_test oracle_test kernel_test
-UNIT_SHARED := flags rows rows_run twin oracle oracle_walk draw trial walk random_rules import_refusals
+UNIT_SHARED := flags rows rows_run twin oracle oracle_walk oracle_print draw trial walk random_rules import_refusals
 FUZZERS := verdict flags import
 E2E_PROGRAMS := $(filter-out faults,$(basename $(notdir $(wildcard tests/e2e/*.c))))
 T := $(B)/tests

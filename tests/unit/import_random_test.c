@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "../../user/import.h"
+#include "oracle.h"
 #include "random_rules.h"
 #include "rows.h"
 #include "walk.h"
@@ -193,6 +194,42 @@ static void test_random(void **state)
 		      POLICIES * FAULTS, accepted);
 }
 
+/* The rules that the differential tests load into the kernel (oracle.h) are not made by what import
+ * compares with: that both are the same, it says here. Only in the newest form, as in older ones those
+ * have more than Istio had.
+ */
+static void test_other_rules(void **state)
+{
+	static char text[RULES_MAX], policy[8192];
+	struct pod_facts pod = { 0 };
+	struct oracle o[2];
+	struct config c;
+	int n, v6, compared = 0;
+	FILE *f;
+
+	(void)state;
+	for (n = 0; n < POLICIES; n++) {
+		random_policy(&c, policy);
+		if (c.old_rules || c.udp_dns != UDP_DNS_BESIDE) {
+			config_free(&c);
+			continue;
+		}
+		f = fmemopen(text, sizeof(text), "w");
+		for (v6 = 0; v6 < 2; v6++) {
+			assert_int_equal(oracle_make(&c, &pod, v6, &o[v6]), 0);
+			fprintf(f, "# ip%stables-save\n", v6 ? "6" : "");
+			oracle_print(f, &o[v6]);
+			fprintf(f, "*mangle\nCOMMIT\n"); /* is there, if without rules */
+			oracle_free(&o[v6]);
+		}
+		fclose(f);
+		there_and_back(&c, policy, text);
+		config_free(&c);
+		compared++;
+	}
+	print_message("# %d policies\n", compared);
+}
+
 static void test_file(void **state)
 {
 	static char text[RULES_MAX];
@@ -227,7 +264,7 @@ int main(int argc, char **argv)
 
 	random_draw.seed = seed ? strtoull(seed, NULL, 10) : (__u64)time(NULL);
 	printf("# SEED=%llu\n", random_draw.seed);
-	for (i = 0; i < nr && i < 399; i++) {
+	for (i = 0; i < nr && i < 398; i++) {
 		snprintf(path, sizeof(path), "%s/%s", dir, files[i]->d_name);
 		tests[i] = (struct CMUnitTest){ .name = files[i]->d_name,
 						.test_func = test_file,
@@ -236,6 +273,7 @@ int main(int argc, char **argv)
 	if (nr <= 0)
 		return 1;
 	tests[i++] = (struct CMUnitTest)cmocka_unit_test(test_random);
+	tests[i++] = (struct CMUnitTest)cmocka_unit_test(test_other_rules);
 	nr = _cmocka_run_group_tests("import, walked", tests, i, NULL, NULL);
 	for (i--; i >= 0; i--) {
 		free(tests[i].initial_state);

@@ -108,6 +108,13 @@ static void print_output(FILE *f, const struct oracle *o)
 	print_chain(f, o->output, o->nr_output, ISTIO_OUTPUT_DNS);
 }
 
+/* Without a port to capture Istio leaves the chain alone. */
+static void print_inbound_jump(FILE *f, const struct config *c)
+{
+	if (c->in_include.all || c->in_include.nr)
+		fprintf(f, "-A PREROUTING -p tcp -j ISTIO_INBOUND\n");
+}
+
 static void print_nat(FILE *f, const struct oracle *o)
 {
 	const struct config *c = o->config;
@@ -123,8 +130,10 @@ static void print_nat(FILE *f, const struct oracle *o)
 	fprintf(f, "-A ISTIO_IN_REDIRECT -p tcp -j REDIRECT --to-ports %u\n", c->inbound_port);
 	print_chain(f, o->prerouting, o->nr_prerouting, PREROUTING_HEAD);
 	if (!c->tproxy) {
-		fprintf(f, "-A PREROUTING -p tcp -j ISTIO_INBOUND\n");
+		print_inbound_jump(f, c);
 		print_chain(f, o->prerouting, o->nr_prerouting, ISTIO_INBOUND);
+	} else { /* nothing leads there, but Istio writes it */
+		fprintf(f, "-A ISTIO_INBOUND -p tcp -m tcp --dport %u -j RETURN\n", c->tunnel_port);
 	}
 	print_output(f, o);
 	fprintf(f, "COMMIT\n");
@@ -220,7 +229,7 @@ static void print_tproxy(FILE *f, const struct oracle *o)
 	fprintf(f, "-A ISTIO_DIVERT -j ACCEPT\n");
 	fprintf(f, "-A ISTIO_TPROXY ! -d %s -p tcp -j TPROXY --on-port %u --tproxy-mark %u/%#x\n",
 		loopback_text(o), c->inbound_port, mark, -1);
-	fprintf(f, "-A PREROUTING -p tcp -j ISTIO_INBOUND\n");
+	print_inbound_jump(f, c);
 	fprintf(f, "-A ISTIO_INBOUND -p tcp -m mark --mark %u -j RETURN\n", mark);
 	fprintf(f, "-A ISTIO_INBOUND -s %s -i lo -p tcp -j RETURN\n",
 		o->v6 ? "::6/128" : "127.0.0.6/32");
