@@ -45,7 +45,7 @@ int cmd_parse(const struct command *self, void *const *ctx, int argc, char **arg
 		return -1;
 	}
 	if (n < 0) {
-		*status = n == -ENOMEM ? EXIT_FAILED : EXIT_USAGE;
+		*status = n == -EINVAL ? EXIT_USAGE : EXIT_FAILED; /* a list's file, memory */
 		return -1;
 	}
 	*args = argv + argc - n;

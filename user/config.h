@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What a person asked for: the policy flags, checked and typed. Knows nothing of a pod, opens no
- * file. The flags are istio-iptables' own, with its meaning.
+/* What a person asked for: the policy flags, checked and typed. Knows nothing of a pod, and opens no
+ * file but the lists that a value @FILE names. The flags are istio-iptables' own, with its meaning.
  */
 #ifndef SOCKTABLES_CONFIG_H
 #define SOCKTABLES_CONFIG_H

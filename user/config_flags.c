@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "list_file.h"
 #include "values.h"
 
 #define GROUPS_MAX 64 /* Istio's: it puts all included groups into one iptables rule */
@@ -32,22 +33,38 @@ static int refuse(struct st_err *e, const struct option_row *row, const char *va
 }
 
 /* list_parse() for a flag. all becomes 1 for '*' alone; NULL: '*' has no meaning there. */
+static int parse_opened(const char *what, const struct list *list, size_t size,
+			element_parser parse, int *all, void **ret, size_t *ret_nr,
+			struct st_err *e)
+{
+	if (all) {
+		*all = !strcmp(list->text, "*");
+		if (*all)
+			return 0;
+		if (list_has_star(list->text))
+			return value_refused(e, what, list->file ? "*" : list->text,
+					     "'*' is everything: give it alone");
+	}
+	return list_parse(what, list, size, parse, ret, ret_nr, e);
+}
+
+/* A value, or the file that it names. */
 static int parse_list(const struct option_row *row, const char *value, size_t size,
 		      element_parser parse, int *all, void **ret, size_t *ret_nr, struct st_err *e)
 {
 	char what[OPTION_TEXT_MAX];
+	struct list list;
+	int err;
 
 	option_print(row, what);
 	*ret = NULL;
 	*ret_nr = 0;
-	if (all) {
-		*all = !strcmp(value, "*");
-		if (*all)
-			return 0;
-		if (list_has_star(value))
-			return value_refused(e, what, value, "'*' is everything: give it alone");
-	}
-	return list_parse(what, value, size, parse, ret, ret_nr, e);
+	err = list_open(what, value, &list, e);
+	if (err)
+		return err;
+	err = parse_opened(what, &list, size, parse, all, ret, ret_nr, e);
+	list_close(&list);
+	return err;
 }
 
 static int set_bool(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
@@ -157,11 +174,11 @@ static int store_cidrs(struct prefix_list *list, const struct cidr *cidrs, size_
 }
 
 static int set_cidrs(struct prefix_list *list, const struct option_row *row, const char *value,
-		     int *all, int *ret_loopback, struct st_err *e)
+		     element_parser parse, int *all, int *ret_loopback, struct st_err *e)
 {
 	void *v;
 	size_t nr;
-	int err = parse_list(row, value, sizeof(struct cidr), parse_cidr, all, &v, &nr, e);
+	int err = parse_list(row, value, sizeof(struct cidr), parse, all, &v, &nr, e);
 
 	if (!err && store_cidrs(list, v, nr, ret_loopback))
 		err = err_sys(e, ENOMEM, row->name, NULL);
@@ -172,7 +189,8 @@ static int set_cidrs(struct prefix_list *list, const struct option_row *row, con
 static int set_include(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
 {
 	struct config *c = ctx;
-	int all, err = set_cidrs(&c->include, row, value, &all, &c->loopback_included, e);
+	int all, err = set_cidrs(&c->include, row, value, parse_cidr, &all, &c->loopback_included,
+				 e);
 
 	if (err)
 		return err;
@@ -180,16 +198,19 @@ static int set_include(void *ctx, const struct option_row *row, const char *valu
 	return given(ctx, row);
 }
 
+static const char *parse_excluded(const char *text, void *ret)
+{
+	if (!strcmp(text, "*"))
+		return "'*' cannot be excluded; -i '' captures no destination";
+	return parse_cidr(text, ret);
+}
+
 static int set_exclude(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
 {
 	struct config *c = ctx;
 	int ignored, err;
 
-	if (list_has_star(value)) {
-		err_hint(e, "-i '' captures no destination");
-		return refuse(e, row, value, "'*' cannot be excluded");
-	}
-	err = set_cidrs(&c->exclude, row, value, NULL, &ignored, e);
+	err = set_cidrs(&c->exclude, row, value, parse_excluded, NULL, &ignored, e);
 	return err ? err : given(ctx, row);
 }
 
@@ -359,12 +380,22 @@ static int set_interfaces(void *ctx, const struct option_row *row, const char *v
 }
 
 /* What a virtual machine sends is forwarded: no socket of this host ever connects. */
+static const char *parse_virtual(const char *text, void *ret)
+{
+	(void)text, (void)ret;
+	return "forwarded traffic has no socket that could be redirected";
+}
+
 static int set_virtual(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
 {
-	if (!value[strspn(value, ",")])
+	void *none;
+	size_t nr;
+	int err = parse_list(row, value, 1, parse_virtual, NULL, &none, &nr, e);
+
+	if (!err)
 		return given(ctx, row);
 	err_hint(e, "keep Istio's iptables rules in pods with virtual machines");
-	return refuse(e, row, value, "forwarded traffic has no socket that could be redirected");
+	return err;
 }
 
 #define AT(member) offsetof(struct config, member)

@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* What may come from anywhere has to stay on one line, and not speak to the terminal. */
-static void quote(const char *which, char *text, size_t size)
+void err_quote(const char *which, char *text, size_t size)
 {
 	size_t n = 0;
 
@@ -28,7 +28,7 @@ int err_set(struct st_err *e, int code, const char *what, const char *which, con
 	if (e->text[0])
 		return -code;
 	if (which) {
-		quote(which, quoted, sizeof(quoted));
+		err_quote(which, quoted, sizeof(quoted));
 		snprintf(e->text, sizeof(e->text), "%s '%s': ", what, quoted);
 	} else {
 		snprintf(e->text, sizeof(e->text), "%s: ", what);

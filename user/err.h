@@ -3,6 +3,8 @@
 #ifndef SOCKTABLES_ERR_H
 #define SOCKTABLES_ERR_H
 
+#include <stddef.h>
+
 struct st_err {
 	char text[1024]; /* what 'which': why */
 	char hint[512];	 /* what to do about it, or empty */
@@ -17,6 +19,9 @@ int err_set(struct st_err *e, int code, const char *what, const char *which, con
 
 /* The same with strerror(code) as the why. */
 int err_sys(struct st_err *e, int code, const char *what, const char *which);
+
+/* WHICH as messages show it: on one line, without control characters, cut off to fit text[size]. */
+void err_quote(const char *which, char *text, size_t size);
 
 void err_hint(struct st_err *e, const char *hint, ...) __attribute__((format(printf, 2, 3)));
 

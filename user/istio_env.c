@@ -226,6 +226,7 @@ const char istio_notes[] =
 	"be\n"
 	"the node's.\n"
 	"\n"
+	"a list may stand in a file, as with attach: -i @FILE\n"
 	"exit status: 0 done, 1 failed or wrong usage, 126 validation failed\n";
 
 int istio_init(struct istio *i, struct st_err *e)

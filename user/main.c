@@ -8,13 +8,19 @@
 #include "cmd.h"
 #include "istio.h"
 
+#define ABOUT_LISTS                                                                           \
+	"\na list may stand in a file, -i @FILE: between its elements are commas, blanks or " \
+	"newlines,\n"                                                                         \
+	"and # begins a comment\n"
+
 static const struct command commands[] = {
 	{ "attach", "--cgroup DIR --netns FILE [--name NAME] [policy]", "capture a pod's traffic",
 	  "  socktables attach --cgroup /sys/fs/cgroup/kubepods/pod1 --netns /run/netns/pod1\n"
-	  "  socktables attach --pid 4711 --name web -o 15020,3306 --ipv6=on\n",
+	  "  socktables attach --pid 4711 --name web -o 15020,3306 --ipv6=on\n"
+	  "  socktables attach --pid 4711 -x @/etc/mesh/outside.txt\n" ABOUT_LISTS,
 	  cmd_attach, attach_tables, 2 },
 	{ "update", "NAME [policy]", "give an attached pod a new policy",
-	  "  socktables update web -o 15020,3306\n", cmd_update, update_tables, 1 },
+	  "  socktables update web -o 15020,3306\n" ABOUT_LISTS, cmd_update, update_tables, 1 },
 	{ "detach", "NAME | --all", "stop capturing, from any state", "  socktables detach web\n",
 	  cmd_detach, detach_tables, 1 },
 	{ "status", "[NAME]", "what is attached, and whether it works",

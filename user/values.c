@@ -95,11 +95,23 @@ static size_t count_elements(const char *list)
 	return nr;
 }
 
-int list_parse(const char *what, const char *list, size_t size, element_parser parse,
+static int element_refused(struct st_err *e, const char *what, const struct list *list, size_t nr,
+			   const char *item, const char *why)
+{
+	char file[QUOTED_MAX], where[QUOTED_MAX + 200];
+
+	if (!list->file)
+		return value_refused(e, what, item, why);
+	err_quote(list->file, file, sizeof(file));
+	snprintf(where, sizeof(where), "%s (line %u of %s)", why, list->lines[nr], file);
+	return value_refused(e, what, item, where);
+}
+
+int list_parse(const char *what, const struct list *list, size_t size, element_parser parse,
 	       void **ret_array, size_t *ret_nr, struct st_err *e)
 {
-	char *array = calloc(count_elements(list), size);
-	char *copy = strdup(list), *rest = copy, *item;
+	char *array = calloc(count_elements(list->text), size);
+	char *copy = strdup(list->text), *rest = copy, *item;
 	const char *why;
 	size_t nr = 0;
 	int err = 0;
@@ -111,7 +123,7 @@ int list_parse(const char *what, const char *list, size_t size, element_parser p
 			continue;
 		why = parse(item, array + nr * size);
 		if (why)
-			err = value_refused(e, what, item, why);
+			err = element_refused(e, what, list, nr, item, why);
 		else
 			nr++;
 	}

@@ -30,11 +30,19 @@ const char *iface_parse(const char *text, void *ret);
 
 typedef const char *(*element_parser)(const char *text, void *ret);
 
-/* A comma separated list into a new array of *ret_nr elements of size bytes, which the caller frees
- * (NULL if there are none). Empty elements are dropped, as Istio does. Returns 0, -ENOMEM or
- * -EINVAL with e filled: WHAT 'the element': why.
+/* A comma separated list, and where it comes from: list_open(). */
+struct list {
+	const char *text;
+	const char *file; /* NULL: it is the flag's value itself */
+	__u32 *lines;	  /* of file, where each element stands that is not empty */
+	char *memory;	  /* what text is in, if it was read */
+};
+
+/* A list into a new array of *ret_nr elements of size bytes, which the caller frees (NULL if there
+ * are none). Empty elements are dropped, as Istio does. Returns 0, -ENOMEM or -EINVAL with e filled:
+ * WHAT 'the element': why, and the line of the file.
  */
-int list_parse(const char *what, const char *list, size_t size, element_parser parse,
+int list_parse(const char *what, const struct list *list, size_t size, element_parser parse,
 	       void **ret_array, size_t *ret_nr, struct st_err *e);
 
 /* 1 if one of the elements of a comma separated list is '*'. */

@@ -176,7 +176,7 @@ wrong_policy() {
 		-i fd00::/129|-i/--istio-service-cidr 'fd00::/129': the prefix length is not a number from 0 to 128
 		-i 10.0.0|-i/--istio-service-cidr '10.0.0': not an IPv4 or IPv6 address
 		-i 10.0.0.1,*|-i/--istio-service-cidr '10.0.0.1,*': '*' is everything: give it alone
-		-x *|-x/--istio-service-exclude-cidr '*': '*' cannot be excluded
+		-x *|-x/--istio-service-exclude-cidr '*': '*' cannot be excluded; -i '' captures no destination
 		-x ::ffff:1.2.3.4|-x/--istio-service-exclude-cidr '::ffff:1.2.3.4': IPv4 inside IPv6: write it as plain IPv4
 		-u root|-u/--proxy-uid 'root': not an id: a number from 0 to 4294967294
 		-g 4294967295|-g/--proxy-gid '4294967295': not an id: a number from 0 to 4294967294

@@ -20,6 +20,7 @@
 #define NO_LEN6 "the prefix length is not a number from 0 to 128"
 #define NO_LOOPBACK "not an IPv4 loopback CIDR, /8 to /32"
 #define NO_GROUP "neither a gid nor a group's name"
+#define NO_STAR "'*' cannot be excluded; -i '' captures no destination"
 #define STAR_ALONE "'*' is everything: give it alone"
 
 static const struct refusal {
@@ -77,8 +78,8 @@ static const struct refusal {
 	{ "-i", "::ffff:10.0.0.0/104", "-i/--istio-service-cidr", NULL,
 	  "IPv4 inside IPv6: write it as plain IPv4" },
 	{ "-i", "*,10.0.0.0/8", "-i/--istio-service-cidr", NULL, STAR_ALONE },
-	{ "-x", "*", "-x/--istio-service-exclude-cidr", NULL, "'*' cannot be excluded" },
-	{ "-x", "10.0.0.0/8,*", "-x/--istio-service-exclude-cidr", NULL, "'*' cannot be excluded" },
+	{ "-x", "*", "-x/--istio-service-exclude-cidr", NULL, NO_STAR },
+	{ "-x", "10.0.0.0/8,*", "-x/--istio-service-exclude-cidr", "*", NO_STAR },
 	{ "-x", "x", "-x/--istio-service-exclude-cidr", NULL, NO_ADDR },
 	{ "-c", "net/1", "-c/--istio-exclude-interfaces", NULL, "not an interface's name" },
 	{ "-c", "net1,*", "-c/--istio-exclude-interfaces", "*", "not an interface's name" },
