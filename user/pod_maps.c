@@ -76,28 +76,43 @@ int maps_put_rules(const struct datapath *dp, const struct ruleset *rs, struct s
 struct selection {
 	size_t key_size;
 	int (*selects)(const struct selection *s, const void *key);
+	const void
+		*behind;  /* they are together, this one before them all; NULL: they are anywhere */
 	size_t policy_at; /* where the policy's id is in a key */
 	__u32 policy_id;
+	__u32 *ids; /* of the policies that there are, sorted */
+	size_t nr_ids;
 	const struct datapath *dp;
 };
 
+static __u32 policy_of(const struct selection *s, const void *key)
+{
+	__u32 id;
+
+	memcpy(&id, (const char *)key + s->policy_at, sizeof(id));
+	return id;
+}
+
 static int of_policy(const struct selection *s, const void *key)
 {
-	return !memcmp((const char *)key + s->policy_at, &s->policy_id, sizeof(s->policy_id));
+	return policy_of(s, key) == s->policy_id;
 }
 
 /* Keys are collected first: deleting while walking would start the walk anew. */
 static void drop(int fd, const struct selection *s)
 {
 	char key[64], at[64], *found = NULL, *more;
+	const void *prev = s->behind;
 	size_t nr = 0, room = 0, i;
-	void *prev = NULL;
 
 	while (!bpf_map_get_next_key(fd, prev, key)) {
 		memcpy(at, key, s->key_size);
 		prev = at;
-		if (!s->selects(s, key))
+		if (!s->selects(s, key)) {
+			if (s->behind)
+				break;
 			continue;
+		}
 		if (nr == room) {
 			room = room ? 2 * room : 64;
 			more = realloc(found, room * s->key_size);
@@ -112,21 +127,35 @@ static void drop(int fd, const struct selection *s)
 	free(found);
 }
 
-static void drop_of_policy(int fd, size_t key_size, size_t policy_at, __u32 id)
+/* A trie is walked by subtrees, and a policy's prefixes are one, as its id comes first in their
+ * keys. Of a subtree the leftmost leaf comes first: that of address ::, which is put there to begin
+ * with. Otherwise a pod that leaves would cost the more the more prefixes other pods have.
+ */
+static void drop_classes(int fd, __u32 policy_id)
 {
-	const struct selection s = {
-		.key_size = key_size, .selects = of_policy, .policy_at = policy_at, .policy_id = id
-	};
+	const struct class_key first = { 32 + 128, policy_id, {} };
+	const struct class_value nothing = {};
+	struct selection s = { .key_size = sizeof(first),
+			       .selects = of_policy,
+			       .policy_at = offsetof(struct class_key, policy),
+			       .policy_id = policy_id };
 
+	if (!bpf_map_update_elem(fd, &first, &nothing, BPF_ANY))
+		s.behind = &first;
 	drop(fd, &s);
+	if (s.behind)
+		bpf_map_delete_elem(fd, &first);
 }
 
 void maps_drop_rules(const struct datapath *dp, __u32 policy_id)
 {
-	drop_of_policy(dp->map[MAP_st_class], sizeof(struct class_key),
-		       offsetof(struct class_key, policy), policy_id);
-	drop_of_policy(dp->map[MAP_st_ids], sizeof(struct id_key), offsetof(struct id_key, policy),
-		       policy_id);
+	const struct selection ids = { .key_size = sizeof(struct id_key),
+				       .selects = of_policy,
+				       .policy_at = offsetof(struct id_key, policy),
+				       .policy_id = policy_id };
+
+	drop_classes(dp->map[MAP_st_class], policy_id);
+	drop(dp->map[MAP_st_ids], &ids);
 }
 
 static int of_no_pod(const struct selection *s, const void *key)
@@ -136,33 +165,54 @@ static int of_no_pod(const struct selection *s, const void *key)
 	return bpf_map_lookup_elem(s->dp->map[MAP_st_policy], key, &p) != 0;
 }
 
+static int compare_policy_ids(const void *a, const void *b)
+{
+	const __u32 x = *(const __u32 *)a, y = *(const __u32 *)b;
+
+	return x < y ? -1 : x > y;
+}
+
 static int of_no_policy(const struct selection *s, const void *key)
+{
+	const __u32 id = policy_of(s, key);
+
+	return !bsearch(&id, s->ids, s->nr_ids, sizeof(id), compare_policy_ids);
+}
+
+static int list_policies(struct selection *s)
 {
 	int fd = s->dp->map[MAP_st_policy];
 	__u64 cookie, at, *prev = NULL;
 	struct policy p;
-	__u32 id;
 
-	memcpy(&id, (const char *)key + s->policy_at, sizeof(id));
-	while (!bpf_map_get_next_key(fd, prev, &cookie)) {
-		if (!bpf_map_lookup_elem(fd, &cookie, &p) && (p.id == id || p.other_id == id))
-			return 0;
+	s->ids = calloc(2 * ST_PODS_MAX, sizeof(*s->ids));
+	if (!s->ids)
+		return -ENOMEM;
+	while (s->nr_ids < 2 * ST_PODS_MAX && !bpf_map_get_next_key(fd, prev, &cookie)) {
+		if (!bpf_map_lookup_elem(fd, &cookie, &p)) {
+			s->ids[s->nr_ids++] = p.id;
+			s->ids[s->nr_ids++] = p.other_id;
+		}
 		at = cookie;
 		prev = &at;
 	}
-	return 1;
+	qsort(s->ids, s->nr_ids, sizeof(*s->ids), compare_policy_ids);
+	return 0;
 }
 
 void maps_collect_garbage(const struct datapath *dp)
 {
 	struct selection s = { .dp = dp, .selects = of_no_policy };
 
-	s.key_size = sizeof(struct class_key);
-	s.policy_at = offsetof(struct class_key, policy);
-	drop(dp->map[MAP_st_class], &s);
-	s.key_size = sizeof(struct id_key);
-	s.policy_at = offsetof(struct id_key, policy);
-	drop(dp->map[MAP_st_ids], &s);
+	if (!list_policies(&s)) {
+		s.key_size = sizeof(struct class_key);
+		s.policy_at = offsetof(struct class_key, policy);
+		drop(dp->map[MAP_st_class], &s);
+		s.key_size = sizeof(struct id_key);
+		s.policy_at = offsetof(struct id_key, policy);
+		drop(dp->map[MAP_st_ids], &s);
+		free(s.ids);
+	}
 	s.selects = of_no_pod;
 	s.key_size = sizeof(__u64);
 	drop(dp->map[MAP_st_count], &s);
