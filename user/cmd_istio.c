@@ -34,9 +34,7 @@ struct target {
 	int is_attached;
 };
 
-/* Flags, then environment. Returns 0, or -1 with *status to return. May be called again, with a
- * fresh I, on the same arguments.
- */
+/* Flags, then environment. Returns 0, or -1 with *status to return. */
 static int read_args(const struct command *self, int argc, char **argv, struct istio *i,
 		     int *status, struct st_err *e)
 {
@@ -137,7 +135,7 @@ static int cleanup(const struct istio *i, struct st_err *e)
 	return 0;
 }
 
-static struct pod_spec spec_of(const struct target *t, struct istio *i)
+static struct pod_spec spec_of(const struct target *t, const struct istio *i)
 {
 	return (struct pod_spec){ .name = i->name	   ? i->name
 					  : t->is_attached ? t->name
@@ -161,8 +159,7 @@ static int may_apply(const struct istio *i, const struct target *t, enum pod_lik
 	return err_set(e, EEXIST, "pod", t->name, "captured already, by another policy");
 }
 
-/* again: the same flags once more, as each policy that is made of them uses them up. */
-static int apply(struct istio *i, struct istio *again, struct st_err *e)
+static int apply(const struct istio *i, struct st_err *e)
 {
 	static const char *const done[] = {
 		[POD_NONE] = "captured",
@@ -180,7 +177,7 @@ static int apply(struct istio *i, struct istio *again, struct st_err *e)
 	if (err)
 		return err;
 	if (t.is_attached && !i->force_apply) {
-		spec = spec_of(&t, again);
+		spec = spec_of(&t, i);
 		err = pod_compare(&spec, &is, e);
 		err = err ?: may_apply(i, &t, is, e);
 	}
@@ -272,7 +269,7 @@ static int run_validation(const struct istio *i, __u32 uid, __u32 gid, struct st
 	return err;
 }
 
-static int change(struct istio *i, struct istio *again, struct st_err *e)
+static int change(const struct istio *i, struct st_err *e)
 {
 	struct addr_list resolvers = {};
 	int err;
@@ -281,18 +278,17 @@ static int change(struct istio *i, struct istio *again, struct st_err *e)
 		return cleanup(i, e);
 	err = read_resolvers(&i->policy, &resolvers, e);
 	if (!err)
-		err = i->dry_run ? dry_run(i, &resolvers, e) : apply(i, again, e);
+		err = i->dry_run ? dry_run(i, &resolvers, e) : apply(i, e);
 	free(resolvers.v);
 	return err;
 }
 
-/* To apply a policy translates its ids into the node's, so the proxy's are taken before. */
-static int run(struct istio *i, struct istio *again, struct st_err *e)
+static int run(const struct istio *i, struct st_err *e)
 {
 	const struct config *c = &i->policy;
 	__u32 uid = c->uids.v[0], gid = c->gids.nr ? c->gids.v[0] : uid;
 
-	if ((i->dry_run || !i->skip_rule_apply) && change(i, again, e))
+	if ((i->dry_run || !i->skip_rule_apply) && change(i, e))
 		return EXIT_FAILED;
 	if (i->dry_run || !i->run_validation)
 		return EXIT_DONE;
@@ -301,13 +297,11 @@ static int run(struct istio *i, struct istio *again, struct st_err *e)
 
 int cmd_istio(const struct command *self, int argc, char **argv, struct st_err *e)
 {
-	struct istio i = {}, again = {};
+	struct istio i = {};
 	int status;
 
-	if (!read_args(self, argc, argv, &i, &status, e) &&
-	    !read_args(self, argc, argv, &again, &status, e))
-		status = run(&i, &again, e);
+	if (!read_args(self, argc, argv, &i, &status, e))
+		status = run(&i, e);
 	istio_free(&i);
-	istio_free(&again);
 	return status;
 }

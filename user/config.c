@@ -98,6 +98,41 @@ void config_free(struct config *c)
 	*c = (struct config){ 0 };
 }
 
+static int copy(void **array, size_t nr, size_t size)
+{
+	void *from = *array;
+
+	*array = nr ? malloc(nr * size) : NULL;
+	if (nr && !*array)
+		return -ENOMEM;
+	if (nr)
+		memcpy(*array, from, nr * size);
+	return 0;
+}
+
+#define COPY(list) copy((void **)&(list).v, (list).nr, sizeof(*(list).v))
+
+int config_copy_owners(const struct config *c, struct config *ret, struct st_err *e)
+{
+	int err;
+
+	*ret = *c;
+	err = COPY(ret->uids);
+	err |= COPY(ret->gids);
+	err |= COPY(ret->groups);
+	err |= COPY(ret->groups_exclude);
+	return err ? err_sys(e, ENOMEM, "policy", NULL) : 0;
+}
+
+void config_free_owners(struct config *copy)
+{
+	free(copy->uids.v);
+	free(copy->gids.v);
+	free(copy->groups.v);
+	free(copy->groups_exclude.v);
+	*copy = (struct config){ 0 };
+}
+
 int config_given(const struct config *c, const char *name)
 {
 	return c->given >> (options_find(config_options, name) - config_options) & 1;

@@ -113,6 +113,12 @@ const char *config_default(const char *name);
 /* Frees what c points to, not c. Twice is harmless. */
 void config_free(struct config *c);
 
+/* A copy whose proxy owners and owner groups are its own, to be changed; all else it has from C, which
+ * has to stay. Returns 0, or -ENOMEM with e filled; config_free_owners() may follow in any case.
+ */
+int config_copy_owners(const struct config *c, struct config *ret, struct st_err *e);
+void config_free_owners(struct config *copy);
+
 /* 1 if the flag of that long name was given, whatever its value. */
 int config_given(const struct config *c, const char *name);
 

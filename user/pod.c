@@ -64,13 +64,14 @@ static int no_group_file(void *ctx, const char *name, __u32 *ret)
 }
 
 /* Names of owner groups mean those of the pod's own files, and its ids those of its user namespace. */
-static int resolve_ids(const struct pod_spec *spec, const struct netns *ns, struct st_err *e)
+static int resolve_ids(const struct pod_spec *spec, const struct netns *ns, struct config *c,
+		       struct st_err *e)
 {
 	FILE *f = spec->group_file ? fopen(spec->group_file, "re") : NULL;
 	struct idmap map;
 	int err;
 
-	err = config_resolve_groups(spec->config, f ? find_group : no_group_file, f, e);
+	err = config_resolve_groups(c, f ? find_group : no_group_file, f, e);
 	if (f)
 		fclose(f);
 	if (err) {
@@ -80,7 +81,7 @@ static int resolve_ids(const struct pod_spec *spec, const struct netns *ns, stru
 	err = idmap_read(ns->fd, &map, e);
 	if (err)
 		return err;
-	err = idmap_translate(&map, spec->config, e);
+	err = idmap_translate(&map, c, e);
 	idmap_free(&map);
 	return err;
 }
@@ -88,15 +89,16 @@ static int resolve_ids(const struct pod_spec *spec, const struct netns *ns, stru
 int pod_make_rules(const struct pod_spec *spec, const struct netns *ns, struct ruleset *rs,
 		   struct st_err *e)
 {
-	struct pod_facts facts;
-	int err = resolve_ids(spec, ns, e);
+	struct pod_facts facts = {};
+	struct config c;
+	int err = config_copy_owners(spec->config, &c, e);
 
-	err = err ?: netns_facts(ns, spec->config->dual_stack, &facts, e);
-	if (err)
-		return err;
-	err = add_resolvers(spec->config, spec->resolv_conf, &facts, e);
-	err = err ?: ruleset_make(spec->config, &facts, rs, e);
+	err = err ?: resolve_ids(spec, ns, &c, e);
+	err = err ?: netns_facts(ns, c.dual_stack, &facts, e);
+	err = err ?: add_resolvers(&c, spec->resolv_conf, &facts, e);
+	err = err ?: ruleset_make(&c, &facts, rs, e);
 	netns_facts_free(&facts);
+	config_free_owners(&c);
 	if (err)
 		return err;
 	do {

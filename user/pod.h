@@ -22,7 +22,7 @@ struct pod_spec {
 	const char *netns;	 /* a network namespace's file */
 	const char *resolv_conf; /* the pod's, for a policy that needs it; NULL: not known */
 	const char *group_file;	 /* the pod's, for groups given by name; NULL: not known */
-	struct config *config;	 /* groups may become resolved */
+	const struct config *config;
 };
 
 enum pod_state {

@@ -15,9 +15,8 @@ enum pod_likeness {
 /* The name under which the namespace of that file is attached. -ENOENT (e untouched): it is not. */
 int pod_name_of_netns(const char *netns, char name[ST_NAME_MAX], struct st_err *e);
 
-/* Compares what is attached in spec->netns with what pod_attach() would make of spec now. spec's
- * config is changed as by that, so it cannot be used for it any more. Returns 0, or -errno with e
- * filled.
+/* Compares what is attached in spec->netns with what pod_attach() would make of spec now. Returns
+ * 0, or -errno with e filled.
  */
 int pod_compare(const struct pod_spec *spec, enum pod_likeness *ret, struct st_err *e);
 

@@ -323,6 +323,19 @@ cleans() {
 	not_captured
 }
 
+# What comes by a pipe can be read only once.
+lists_by_pipe() {
+	local before
+	has "$(istio -i @<(echo 10.0.0.0/8) -b @<(echo '*'))" "^pod 'web': captured\$"
+	before=$(state)
+	has "$(istio -i @<(echo 10.0.0.0/8) -b @<(echo '*'))" "^pod 'web': captured by this policy already"
+	same "$before" "$(state)" "state"
+	has "$(istio -i @<(echo 10.0.0.0/9) -b @<(echo '*') --reconcile)" "^pod 'web': another policy replaced\$"
+	has "$("$ST" explain web out tcp 10.1.2.3:80)" '^redirect: to port 15001'
+	has "$("$ST" explain web out tcp 10.200.2.3:80)" '^pass: '
+}
+
+fresh "a list comes by a pipe" lists_by_pipe
 fresh "a second run changes nothing; another policy needs --reconcile or --force-apply" again
 fresh "every flag makes another policy" differences
 fresh "new addresses of the pod are taken up, and are not another policy" moved
