@@ -27,11 +27,20 @@ int maps_find_policy(const struct datapath *dp, const char *name, __u64 *ret_coo
 	return -ENOENT;
 }
 
+/* MAX: what there is room for, as the kernel's words for a map that is full differ by its type. */
+static int put_failed(struct st_err *e, int code, const char *map, int max)
+{
+	if (code == E2BIG || code == ENOSPC)
+		return err_set(e, code, "map", map, "full: there is room for %d entries on a node",
+			       max);
+	return err_sys(e, code, "map", map);
+}
+
 int maps_put_policy(const struct datapath *dp, __u64 cookie, const struct policy *p, __u64 flags,
 		    struct st_err *e)
 {
 	if (bpf_map_update_elem(dp->map[MAP_st_policy], &cookie, p, flags))
-		return err_sys(e, errno, "map", "st_policy");
+		return put_failed(e, errno, "st_policy", ST_PODS_MAX);
 	return 0;
 }
 
@@ -44,7 +53,7 @@ int maps_put_counters(const struct datapath *dp, __u64 cookie, struct st_err *e)
 	if (!zero)
 		return err_sys(e, ENOMEM, "map", "st_count");
 	if (bpf_map_update_elem(dp->map[MAP_st_count], &cookie, zero, BPF_ANY))
-		err = err_sys(e, errno, "map", "st_count");
+		err = put_failed(e, errno, "st_count", ST_PODS_MAX);
 	free(zero);
 	return err;
 }
@@ -60,14 +69,14 @@ int maps_put_rules(const struct datapath *dp, const struct ruleset *rs, struct s
 		const struct class_value v = { .class = c->class, .src = c->src };
 
 		if (bpf_map_update_elem(dp->map[MAP_st_class], &k, &v, BPF_ANY))
-			return err_sys(e, errno, "map", "st_class");
+			return put_failed(e, errno, "st_class", ST_CLASSES_MAX);
 	}
 	for (i = 0; i < rs->nr_ids; i++) {
 		const struct id_entry *id = &rs->ids[i];
 		const struct id_key k = { rs->policy.id, id->kind, id->value };
 
 		if (bpf_map_update_elem(dp->map[MAP_st_ids], &k, &id->class, BPF_ANY))
-			return err_sys(e, errno, "map", "st_ids");
+			return put_failed(e, errno, "st_ids", ST_IDS_MAX);
 	}
 	return 0;
 }
