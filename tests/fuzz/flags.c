@@ -115,7 +115,7 @@ static size_t count(const struct config *c, const struct option_row *row, int *a
 /* Numbers, addresses, names and lists of them; the others have few values, or none that is kept. */
 static int prints_back(const struct option_row *row)
 {
-	return row->metavar && strcmp(row->name, "ipv6") &&
+	return row->metavar && strcmp(row->name, "ipv6") && strcmp(row->name, "udp-dns") &&
 	       strcmp(row->name, "kube-virt-interfaces") &&
 	       strcmp(row->name, "istio-inbound-interception-mode") &&
 	       strcmp(row->name, "resolv-conf");
