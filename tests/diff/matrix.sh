@@ -99,6 +99,7 @@ tcp_sequences() {
 		nbconnect=outside:15020
 		nbconnect=pod:8080
 		nbconnect=pod:9
+		bind=lo:0 connect=pod:9
 		twice=outside:80,outside:8080
 		twice=outside:80,svc:80
 		twice=outside:80,outside:15020
@@ -123,6 +124,10 @@ udp_sequences() {
 		send=outside:53 send=outside2:53 send=outside:53
 		send=outside:53 send=outside:5353 send=outside:53
 		send=outside:53 connect=outside2:53
+		send=outside:5353 connect=outside:53 connect=outside:5353
+		send=outside:5353 connect=outside:53 connect=outside2:53
+		send=outside:5353 connect=outside:53 send=outside:5353
+		send=outside:53 send=lo:53
 		send=outside:53 connect=outside:5353
 		send2=outside:53,outside2:53
 		send2=svc:53,svc2:53
