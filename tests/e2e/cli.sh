@@ -21,18 +21,6 @@ env_private "$@"
 FAULTS=$TEST_BIN/e2e_faults.so
 HOLDER=$TEST_BIN/e2e_holder
 
-# one_line STATUS TEXT CMD...: inside check: CMD ends with that status; on stderr it says one line,
-# "socktables: TEXT", and at most a hint behind it; on stdout nothing
-one_line() {
-	local want=$1 text=$2 status=0
-	shift 2
-	"$@" > "$TMP/stdout" 2> "$TMP/stderr" || status=$?
-	same "socktables: $text" "$(grep -v '^hint: ' "$TMP/stderr")" "error of '$*'"
-	same "$want" "$status" "exit status of '$*'"
-	[[ $(grep -c '^hint: ' "$TMP/stderr") -le 1 ]] || { cat "$TMP/stderr" && return 1; }
-	same "" "$(cat "$TMP/stdout")" "stdout of '$*'"
-}
-
 # says STATUS TEXT ARG...: the same for socktables with these arguments, and nothing is left behind
 says() {
 	local status=$1 text=$2

@@ -133,3 +133,15 @@ nothing_left() {
 	same "" "$(links "$1")" "links are left"
 	not six "$1" || { echo "::6 is left on lo" && return 1; }
 }
+
+# one_line STATUS TEXT CMD...: inside check: CMD ends with that status; on stderr it says one line,
+# "socktables: TEXT", and at most a hint behind it; on stdout nothing
+one_line() {
+	local want=$1 text=$2 status=0
+	shift 2
+	"$@" > "$TMP/stdout" 2> "$TMP/stderr" || status=$?
+	same "socktables: $text" "$(grep -v '^hint: ' "$TMP/stderr")" "error of '$*'"
+	same "$want" "$status" "exit status of '$*'"
+	[[ $(grep -c '^hint: ' "$TMP/stderr") -le 1 ]] || { cat "$TMP/stderr" && return 1; }
+	same "" "$(cat "$TMP/stdout")" "stdout of '$*'"
+}

@@ -15,17 +15,6 @@ env_private "$@"
 
 FILES=$TESTS/import
 
-# refused STATUS TEXT CMD...: inside check: CMD fails so, with one line, a hint at most, nothing on stdout
-refused() {
-	local want=$1 text=$2 status=0
-	shift 2
-	"$@" > "$TMP/stdout" 2> "$TMP/stderr" || status=$?
-	same "socktables: import: $text" "$(grep -v '^hint: ' "$TMP/stderr")" "error of '$*'"
-	[[ $(grep -c '^hint: ' "$TMP/stderr") -le 1 ]] || { cat "$TMP/stderr" && return 1; }
-	same "$want" "$status" "exit status of '$*'"
-	same "" "$(cat "$TMP/stdout")" "stdout of '$*'"
-}
-
 # wanted FILE: what the first line of one of the unit tests' files says
 wanted() {
 	sed -n 's/^# flags: //p;q' "$FILES/$1"
@@ -45,14 +34,14 @@ sources() {
 }
 
 no_sources() {
-	refused 1 "file '/none': No such file or directory" "$ST" import /none
-	refused 1 "file '$TMP': Is a directory" "$ST" import "$TMP"
-	refused 1 "stdin: Is a directory" "$BASH" -c "$ST import - < $TMP"
-	refused 1 "stdin: Bad file descriptor" "$BASH" -c "$ST import <&-"
-	refused 2 "argument 'b': one file at most" "$ST" import a b
-	refused 2 "flag '--nonsense': unknown" "$ST" import --nonsense
-	refused 1 "table 'nat': no chain ISTIO_OUTPUT of IPv4: not the rules of an Istio sidecar" "$ST" import /dev/null
-	refused 1 "line 1 '\\x7fELF\\x02\\x01\\x01': a NUL byte is in it" "$ST" import "$ST"
+	one_line 1 "import: file '/none': No such file or directory" "$ST" import /none
+	one_line 1 "import: file '$TMP': Is a directory" "$ST" import "$TMP"
+	one_line 1 "import: stdin: Is a directory" "$BASH" -c "$ST import - < $TMP"
+	one_line 1 "import: stdin: Bad file descriptor" "$BASH" -c "$ST import <&-"
+	one_line 2 "import: argument 'b': one file at most" "$ST" import a b
+	one_line 2 "import: flag '--nonsense': unknown" "$ST" import --nonsense
+	one_line 1 "import: table 'nat': no chain ISTIO_OUTPUT of IPv4: not the rules of an Istio sidecar" "$ST" import /dev/null
+	one_line 1 "import: line 1 '\\x7fELF\\x02\\x01\\x01': a NUL byte is in it" "$ST" import "$ST"
 }
 
 # The seed's rules are the defaults: an empty line for scripts, and a word about it for people.
@@ -67,20 +56,20 @@ json() {
 	same '[]' "$("$ST" import --json "$FILES/seed.rules" | jq -c .flags)"
 	same '["-e","15008","-d","15020,15021,15090","--ipv6=on"]' \
 		"$("$ST" import "$FILES/cni-1.30-dual.rules" --json | jq -c .flags)"
-	refused 1 "table 'mangle': not there, though inbound traffic could be captured by it" \
+	one_line 1 "import: table 'mangle': not there, though inbound traffic could be captured by it" \
 		"$ST" import --json "$FILES/refused-listed-no-inbound.rules"
 }
 
 refusals() {
 	local file
 	for file in "$FILES"/refused-*.rules; do
-		refused 1 "$(sed -n 's/^# refused: //p;q' "$file")" "$ST" import "$file"
+		one_line 1 "import: $(sed -n 's/^# refused: //p;q' "$file")" "$ST" import "$file"
 	done
-	refused 1 "line 1 '\\x1b[31m': not a line of iptables-save or iptables -S" "$ST" import <(printf '\e[31m\n')
+	one_line 1 "import: line 1 '\\x1b[31m': not a line of iptables-save or iptables -S" "$ST" import <(printf '\e[31m\n')
 }
 
 stdout_full() {
-	refused 1 "writing to stdout: No space left on device" "$BASH" -c "$ST import $FILES/seed.rules > /dev/full"
+	one_line 1 "import: writing to stdout: No space left on device" "$BASH" -c "$ST import $FILES/seed.rules > /dev/full"
 }
 
 check "reads a file, a pipe, standard input; needs no root" sources

@@ -59,57 +59,31 @@ static enum oracle_chain udp_chain(const struct config *c)
 	return c->udp_dns == UDP_DNS_FIRST ? OUTPUT_TAIL : ISTIO_OUTPUT;
 }
 
-static void add_proxy_uid(struct chain *chain, const struct config *c, __u32 uid, int dns)
+/* The three rules of a proxy's uid (UID_IS) or gid (GID_IS); only the uid's spare DNS. */
+static void add_proxy(struct chain *chain, const struct config *c, enum owner_match is, __u32 id,
+		      int dns)
 {
+	int spares_dns = dns && is == UID_IS;
 	struct oracle_rule to_self = { .chain = ISTIO_OUTPUT,
 				       .iface = "lo",
 				       .not_dst = loopback(chain, c),
-				       .owner = UID_IS,
-				       .id = uid,
+				       .not_dports = { spares_dns ? 53 : 0,
+						       c->old_rules ? 0 : c->tunnel_port },
+				       .proto = spares_dns || !c->old_rules ? TCP : ANY,
+				       .owner = is,
+				       .id = id,
 				       .target = TO_INBOUND };
-	struct oracle_rule to_app = {
-		.chain = ISTIO_OUTPUT, .iface = "lo", .owner = UID_IS_NOT, .id = uid
-	};
+	struct oracle_rule to_app = { .chain = ISTIO_OUTPUT,
+				      .iface = "lo",
+				      .proto = dns ? TCP : ANY,
+				      .not_dports = { dns ? 53 : 0 },
+				      .owner = is == UID_IS ? UID_IS_NOT : GID_IS_NOT,
+				      .id = id };
 
-	if (dns)
-		to_self.not_dports[0] = 53;
-	if (!c->old_rules)
-		to_self.not_dports[1] = c->tunnel_port;
-	to_self.proto = dns || !c->old_rules ? TCP : ANY;
 	append(chain, to_self);
-	if (dns) {
-		to_app.proto = TCP;
-		to_app.not_dports[0] = 53;
-	}
 	if (!c->loopback_included)
 		append(chain, to_app);
-	append(chain, (struct oracle_rule){ .chain = ISTIO_OUTPUT, .owner = UID_IS, .id = uid });
-}
-
-static void add_proxy_gid(struct chain *chain, const struct config *c, __u32 gid, int dns)
-{
-	struct oracle_rule to_self = { .chain = ISTIO_OUTPUT,
-				       .iface = "lo",
-				       .not_dst = loopback(chain, c),
-				       .owner = GID_IS,
-				       .id = gid,
-				       .target = TO_INBOUND };
-	struct oracle_rule to_app = {
-		.chain = ISTIO_OUTPUT, .iface = "lo", .owner = GID_IS_NOT, .id = gid
-	};
-
-	if (!c->old_rules) {
-		to_self.proto = TCP;
-		to_self.not_dports[0] = c->tunnel_port;
-	}
-	append(chain, to_self);
-	if (dns) {
-		to_app.proto = TCP;
-		to_app.not_dports[0] = 53;
-	}
-	if (!c->loopback_included)
-		append(chain, to_app);
-	append(chain, (struct oracle_rule){ .chain = ISTIO_OUTPUT, .owner = GID_IS, .id = gid });
+	append(chain, (struct oracle_rule){ .chain = ISTIO_OUTPUT, .owner = is, .id = id });
 }
 
 static void add_groups(struct chain *chain, const struct config *c, enum oracle_chain where,
@@ -222,9 +196,9 @@ static void make_output(struct chain *chain, const struct config *c, const struc
 		add_old_dns(chain, c, gids, o);
 	append(chain, from_app);
 	for (i = 0; i < c->uids.nr; i++)
-		add_proxy_uid(chain, c, c->uids.v[i], o->dns);
+		add_proxy(chain, c, UID_IS, c->uids.v[i], o->dns);
 	for (i = 0; i < gids->nr; i++)
-		add_proxy_gid(chain, c, gids->v[i], o->dns);
+		add_proxy(chain, c, GID_IS, gids->v[i], o->dns);
 	add_groups(chain, c, ISTIO_OUTPUT, ANY);
 	if (o->dns)
 		add_dns(chain, c, o, c->udp_dns == UDP_DNS_BESIDE ? ISTIO_OUTPUT_DNS : ISTIO_OUTPUT,

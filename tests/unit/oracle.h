@@ -78,6 +78,9 @@ __u16 oracle_inbound(const struct oracle *o, const struct flow *f, const char *i
  */
 __u16 oracle_to_self(const struct oracle *o, const struct flow *f);
 
+/* 1 if the owner of an outbound flow is one of the proxy's. */
+int oracle_is_proxy(const struct config *c, const struct flow *f);
+
 /* The rules of the family for iptables-restore or ip6tables-restore, the conntrack zones and
  * everything else that Istio writes included: a text without rules if there are none.
  */

@@ -164,7 +164,7 @@ static int has_id(const struct id_list *list, __u32 id)
 	return 0;
 }
 
-static int is_proxy(const struct config *c, const struct flow *f)
+int oracle_is_proxy(const struct config *c, const struct flow *f)
 {
 	return f->uid != (__u32)-1 &&
 	       (has_id(&c->uids, f->uid) || has_id(c->gids.nr ? &c->gids : &c->uids, f->gid));
@@ -191,7 +191,7 @@ __u16 oracle_to_self(const struct oracle *o, const struct flow *f)
 	const struct addr *src = o->v6 && addr_is_zero(&f->src) ? &f->dst : &f->src;
 
 	if (!o->captured || !o->config->tproxy || f->proto != ST_TCP || !is_local(o, &f->dst) ||
-	    !is_proxy(o->config, f) || inside(&f->dst, loopback) || inside(src, passthrough))
+	    !oracle_is_proxy(o->config, f) || inside(&f->dst, loopback) || inside(src, passthrough))
 		return 0;
 	return walk(o, o->prerouting, o->nr_prerouting, f, "lo");
 }

@@ -64,23 +64,10 @@ static void tell(const struct trial *t, const struct flow *f, int inbound, const
 		dst, f->dport, iface ? iface : "-");
 }
 
-static int has_id(const struct id_list *list, __u32 id)
-{
-	size_t i;
-
-	for (i = 0; i < list->nr; i++) {
-		if (list->v[i] == id)
-			return 1;
-	}
-	return 0;
-}
-
 /* What must hold whatever the rules say. Returns why it does not, or NULL. */
 static const char *violates(const struct config *c, const struct flow *f, const struct verdict *v,
 			    int inbound)
 {
-	const struct id_list *gids = c->gids.nr ? &c->gids : &c->uids;
-
 	if (v->action == ACTION_PASS)
 		return v->port ? "passes, with a port" : NULL;
 	if (!v->port)
@@ -90,8 +77,7 @@ static const char *violates(const struct config *c, const struct flow *f, const 
 	if (inbound)
 		return v->port == c->inbound_port ? NULL
 						  : "inbound, but not to the inbound listener";
-	if (f->uid != (__u32)-1 && (has_id(&c->uids, f->uid) || has_id(gids, f->gid)) &&
-	    v->why != WHY_OUT_PROXY_TO_SELF)
+	if (oracle_is_proxy(c, f) && v->why != WHY_OUT_PROXY_TO_SELF)
 		return "the proxy's own traffic is sent back to it";
 	if (v->port != c->outbound_port && v->port != c->inbound_port && v->port != ST_DNS_PORT)
 		return "redirected to a port that nobody named";
