@@ -40,6 +40,7 @@ static int read_all(int fd, char **ret, size_t *ret_size)
 	size_t room = 0, size = 0;
 	char *text = NULL, *more;
 	ssize_t n;
+	int err;
 
 	do {
 		if (size + 1 >= room) {
@@ -59,8 +60,9 @@ static int read_all(int fd, char **ret, size_t *ret_size)
 	*ret_size = size;
 	return 0;
 fail:
+	err = -errno;
 	free(text);
-	return -errno;
+	return err;
 }
 
 /* The element at or behind *c, with its length, 0 at the end; *line counts on. */
