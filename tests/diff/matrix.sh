@@ -127,6 +127,7 @@ udp_sequences() {
 		send=outside:5353 connect=outside:53 connect=outside:5353
 		send=outside:5353 connect=outside:53 connect=outside2:53
 		send=outside:5353 connect=outside:53 send=outside:5353
+		send=outside:5353 connect=outside:53 send=outside2:53
 		send=outside:53 send=lo:53
 		send=outside:53 connect=outside:5353
 		send2=outside:53,outside2:53
