@@ -145,3 +145,8 @@ one_line() {
 	[[ $(grep -c '^hint: ' "$TMP/stderr") -le 1 ]] || { cat "$TMP/stderr" && return 1; }
 	same "" "$(cat "$TMP/stdout")" "stdout of '$*'"
 }
+
+# counter REASON: of pod a, both families together
+counter() {
+	"$ST" stats a --json | jq --arg why "$1" '.[0] | .ipv4[$why] + .ipv6[$why]'
+}

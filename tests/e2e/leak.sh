@@ -50,10 +50,6 @@ tracked() {
 	nsenter --net=/run/netns/a cat /proc/sys/net/netfilter/nf_conntrack_count
 }
 
-counter() {
-	"$ST" stats a --json | jq --arg why "$1" '.[0] | .ipv4[$why] + .ipv6[$why]'
-}
-
 # --- connections that work, and that are refused --------------------------------------------------
 
 twenty_thousand() {
@@ -84,6 +80,17 @@ dns() {
 	clean
 }
 
+# The socket never hears of it, whoever is asked: only the counters tell.
+dns_aside() {
+	local before passed steps='send=outside:5353 connect=outside:53 send=outside2:53'
+	before=$(counter out-dns)
+	passed=$(counter out-source-loopback)
+	printf 'app udp4 %s\napp udp6 %s\napp udpm %s\n' "$steps" "$steps" "$steps" |
+		pod_run a "$TEST_BIN/diff_flow" > /dev/null
+	same 6 "$(($(counter out-dns) - before))" "sent to the agent"
+	same "$passed" "$(counter out-source-loopback)" "let pass"
+}
+
 pod_make a
 outside_start a
 app_start a
@@ -95,6 +102,7 @@ PROXY=$SERVED
 agent_start a
 check "20,000 connections through the proxy" twenty_thousand
 check "2,500 DNS queries" dns
+check "DNS of a socket that is connected to another resolver" dns_aside
 stop "$PROXY"
 check "5,500 connections without a proxy" refused
 

@@ -52,11 +52,6 @@ copies() {
 	"$@" -n "$count" | sed -n 's/.* copy=\([0-9]*\) .*/\1/p' | sort -nu | paste -sd ' '
 }
 
-# counter REASON: of pod a, both families together
-counter() {
-	"$ST" stats a --json | jq --arg why "$1" '.[0] | .ipv4[$why] + .ipv6[$why]'
-}
-
 listeners() {
 	"$ST" status a --json | jq '.[0].inbound_listeners'
 }
