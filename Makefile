@@ -39,7 +39,7 @@ E2E_PROGRAMS := $(filter-out faults,$(basename $(notdir $(wildcard tests/e2e/*.c
 T := $(B)/tests
 SKELS := $(B)/st_all.skel.h $(B)/st_in.skel.h $(T)/kernel_test.skel.h
 
-.PHONY: all help demo test soak test-programs lint format clean
+.PHONY: all help demo test soak vm test-programs lint format clean
 .DELETE_ON_ERROR:
 .PRECIOUS: $(T)/e2e/%.o $(T)/fuzz/%.o
 
@@ -114,6 +114,17 @@ soak:				## random policies and fuzzers for long (root); POLICIES=1000 FLOWS=300
 	$(Q)$(MAKE) --no-print-directory all test-programs
 	$(Q)SUITE_SECONDS=86400 RANDOM_POLICIES=$(POLICIES) RANDOM_FLOWS=$(FLOWS) FUZZ_SECONDS=$(FUZZ_SECONDS) \
 		tests/run.sh fuzz random
+
+# Emulated, so slow: suites that need minutes here need hours there.
+KERNELS ?= 6.1 6.12
+VM_TESTS ?= unit_kernel_test proxy
+vm:				## tests under other kernels in QEMU (root); KERNELS='6.1 6.12 7.3' VM_TESTS='proxy cidrs'
+	$(Q)tests/deps.sh build test vm
+	$(Q)$(MAKE) --no-print-directory all test-programs
+	$(Q)for kernel in $(KERNELS); do \
+		echo "Linux $$kernel"; VM_MEM=2G VM_TIMEOUT=7200 SUITE_SECONDS=7200 \
+		tests/vm/vm.sh $$kernel tests/run.sh $(VM_TESTS) || failed="$$failed $$kernel"; \
+	done; [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
 lint:				## formatting, warnings, byte order, shell
 	$(Q)tests/deps.sh build test lint

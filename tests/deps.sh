@@ -27,6 +27,10 @@ demo=(
 	"dnsmasq-base /usr/sbin/dnsmasq" "nginx-light /usr/sbin/nginx" "curl /usr/bin/curl"
 	"bind9-dnsutils /usr/bin/dig" "util-linux /usr/bin/setpriv" "iptables /usr/sbin/iptables-nft"
 )
+vm=(
+	"qemu-system-x86 /usr/bin/qemu-system-x86_64" "busybox-static /bin/busybox" "cpio /usr/bin/cpio"
+	"kmod /usr/sbin/modprobe" "zstd /usr/bin/zstd" "xz-utils /usr/bin/xz"
+)
 lint=(
 	"clang-format /usr/bin/clang-format" "shellcheck /usr/bin/shellcheck" "sparse /usr/bin/sparse"
 )
