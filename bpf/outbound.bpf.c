@@ -159,6 +159,7 @@ static __always_inline void connect_pass(struct bpf_sock_addr *ctx, struct bpf_s
 	bpf_sk_storage_delete(&st_origin, sk);
 }
 
+/* TPROXY: what st_inbound has to know of the connection is on the socket when its SYN comes. */
 static __always_inline void note_tproxy(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
 					const struct policy *p, struct flow *f)
 {
