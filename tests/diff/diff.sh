@@ -62,8 +62,7 @@ env_private "$@"
 # shellcheck source=tests/diff/engine.sh
 . "$TESTS/diff/engine.sh"
 
-[[ -x $TEST_BIN/diff_flow && -x $TEST_BIN/diff_sink ]] ||
-	{ echo "$0: build the test programs first: make test-programs" >&2 && exit 2; }
+programs_built diff_flow diff_sink
 MATRIX=$TMP/matrix ROWS=$TMP/rows
 "$DIFF/matrix.sh" | awk -F '\t' -v only="$ONLY" '$2 ~ only' > "$MATRIX"
 cut -f 2 "$MATRIX" > "$ROWS"

@@ -5,6 +5,16 @@
 
 DIFF=$TESTS/diff
 
+# programs_built NAME...: ends the script unless these test programs are there
+programs_built() {
+	local name
+	for name; do
+		[[ -x $TEST_BIN/$name ]] && continue
+		echo "$0: build the test programs first: make test-programs" >&2
+		exit 2
+	done
+}
+
 # rules_v4, rules_v6: the seed's rules for iptables-restore
 rules_v4() {
 	cat "$DIFF/seed.rules"

@@ -147,10 +147,7 @@ mutate() {
 	awk -F '\t' '{ n[$1]++ } END { for (i in n) printf "# %s: %d\n", i, n[i] }' "$TMP/mutants"
 }
 
-for program in diff_flow diff_sink diff_flows diff_rules; do
-	[[ -x $TEST_BIN/$program ]] && continue
-	echo "$0: build the test programs first: make test-programs" >&2 && exit 2
-done
+programs_built diff_flow diff_sink diff_flows diff_rules
 engines_there
 policies_read || exit 2
 [[ -d $WORLD ]] || { echo "$0: no policy and no row match" >&2 && exit 2; }

@@ -98,10 +98,7 @@ batch() {
 	done
 }
 
-for program in diff_flow diff_sink diff_random diff_rules; do
-	[[ -x $TEST_BIN/$program ]] && continue
-	echo "$0: build the test programs first: make test-programs" >&2 && exit 2
-done
+programs_built diff_flow diff_sink diff_random diff_rules
 KINDS=()
 for kind in legacy nft; do
 	if why=$(engine_missing "iptables-$kind"); then

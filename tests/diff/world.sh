@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# Any policy under any engine: one pod each, many at a time. Sourced by policies.sh and random.sh,
-# after engine.sh. What is known of a policy stands in the directory $WORLD/NAME:
+# Any policy under any engine: one pod each, many at a time. Sourced by policies.sh, random.sh and
+# e2e/tproxy.sh, after engine.sh. What is known of a policy stands in the directory $WORLD/NAME:
 #
 #	flags		its flags, quoted as in a shell
 #	options		--v6-only, --istio, or nothing	name		in the test's results

@@ -13,47 +13,16 @@
 # shellcheck source=tests/diff/engine.sh
 . "$TESTS/diff/engine.sh"
 env_private "$@"
+# shellcheck source=tests/diff/world.sh
+. "$TESTS/diff/world.sh"
 
 # iptables_tproxy POD: the pod gets the rules of Istio in TPROXY mode
 iptables_tproxy() {
-	local family not_inbound='/PREROUTING -p tcp/d'
-	iptables_start "$1" nft "$not_inbound" || return
-	mangle_rules 127.0.0.1/32 127.0.0.6/32 | pod_run "$1" iptables-nft-restore --noflush || return
-	mangle_rules ::1/128 ::6/128 | pod_run "$1" ip6tables-nft-restore --noflush || return
-	for family in -4 -6; do
-		ip -n "$1" "$family" rule add fwmark 1337 lookup 133
-		ip -n "$1" "$family" route add local default dev lo table 133
+	local family
+	for family in 4 6; do
+		"$TEST_BIN/diff_rules" "v$family" --ipv6=on -m TPROXY > "$TMP/$1.v$family" &&
+			restore "$1" nft "$family" "$TMP/$1.v$family" || return
 	done
-}
-
-# mangle_rules LOOPBACK PASSTHROUGH: mark 1337 leads to lo and is what answers to the proxy get; 1338
-# is the proxy's call to its own pod, which is to pass the proxy's inbound listener, too
-mangle_rules() {
-	cat <<-END
-		*mangle
-		-N ISTIO_INBOUND
-		-N ISTIO_DIVERT
-		-N ISTIO_TPROXY
-		-A PREROUTING -p tcp -j ISTIO_INBOUND
-		-A PREROUTING -p tcp -m mark --mark 1337 -j CONNMARK --save-mark
-		-A OUTPUT -o lo -p tcp -m mark --mark 1337 -j RETURN
-		-A OUTPUT ! -d $1 -o lo -p tcp -m owner --uid-owner 1337 -j MARK --set-mark 1338
-		-A OUTPUT ! -d $1 -o lo -p tcp -m owner --gid-owner 1337 -j MARK --set-mark 1338
-		-A OUTPUT -p tcp -m connmark --mark 1337 -j CONNMARK --restore-mark
-		-A ISTIO_INBOUND -p tcp -m mark --mark 1337 -j RETURN
-		-A ISTIO_INBOUND -s $2 -i lo -p tcp -j RETURN
-		-A ISTIO_INBOUND -i lo -p tcp -m mark ! --mark 1338 -j RETURN
-		-A ISTIO_INBOUND -p tcp --dport 22 -j RETURN
-		-A ISTIO_INBOUND -p tcp --dport 15020 -j RETURN
-		-A ISTIO_INBOUND -p tcp --dport 15021 -j RETURN
-		-A ISTIO_INBOUND -p tcp --dport 15090 -j RETURN
-		-A ISTIO_INBOUND -p tcp -m conntrack --ctstate RELATED,ESTABLISHED -j ISTIO_DIVERT
-		-A ISTIO_INBOUND -p tcp -j ISTIO_TPROXY
-		-A ISTIO_DIVERT -j MARK --set-mark 1337
-		-A ISTIO_DIVERT -j ACCEPT
-		-A ISTIO_TPROXY ! -d $1 -p tcp -j TPROXY --on-port 15006 --tproxy-mark 1337
-		COMMIT
-	END
 }
 
 # echo_back HOST: $TMP/data goes to the app and comes back at the same time; prints the checksum

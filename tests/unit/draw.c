@@ -311,6 +311,16 @@ struct flow draw_flow(struct draw *d, const struct config *c, int v6, int inboun
 	return f;
 }
 
+void flow_print(FILE *f, const struct flow *flow, int inbound)
+{
+	char src[PREFIX_TEXT_MAX], dst[PREFIX_TEXT_MAX];
+
+	addr_print(&flow->src, src);
+	addr_print(&flow->dst, dst);
+	fprintf(f, "%s %s uid %u gid %u from %s to %s port %u", inbound ? "in" : "out",
+		flow->proto == ST_TCP ? "tcp" : "udp", flow->uid, flow->gid, src, dst, flow->dport);
+}
+
 int prefix_end(const struct prefix *p, enum prefix_end end, struct addr *ret)
 {
 	int step = end == END_BEFORE ? -1 : end == END_AFTER ? 1 : 0;

@@ -5,6 +5,8 @@
 #ifndef SOCKTABLES_DRAW_H
 #define SOCKTABLES_DRAW_H
 
+#include <stdio.h>
+
 #include "../../user/ruleset.h"
 
 struct draw {
@@ -46,6 +48,9 @@ __u32 draw_id(struct draw *d);
 
 /* Not classified; no interface. */
 struct flow draw_flow(struct draw *d, const struct config *c, int v6, int inbound);
+
+/* One line that tells a flow, without its end. */
+void flow_print(FILE *f, const struct flow *flow, int inbound);
 
 /* The addresses at both ends of a prefix. */
 enum prefix_end { END_BEFORE, END_FIRST, END_LAST, END_AFTER };

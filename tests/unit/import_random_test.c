@@ -74,7 +74,6 @@ static void assert_same_meaning(const char *text, const struct import *i)
 	struct config c = i->config;
 	struct pod_facts pod = rows_pod(&c);
 	struct iface lo = { "lo", 1 };
-	char src[PREFIX_TEXT_MAX], dst[PREFIX_TEXT_MAX];
 	struct st_err e = { 0 };
 	struct ruleset rs;
 	struct verdict v;
@@ -97,11 +96,9 @@ static void assert_same_meaning(const char *text, const struct import *i)
 		if (port == v.port)
 			continue;
 		import_print(stderr, i);
-		addr_print(&f.src, src);
-		addr_print(&f.dst, dst);
-		print_error("%s\n%s %s uid %u gid %u from %s to %s port %u\n", text,
-			    inbound ? "in" : "out", f.proto == ST_TCP ? "tcp" : "udp", f.uid, f.gid,
-			    src, dst, f.dport);
+		fputs(text, stderr);
+		flow_print(stderr, &f, inbound);
+		fputc('\n', stderr);
 		fail_msg("the rules say %u, the policy %u (0: pass)", port, v.port);
 	}
 	walk_free(&walk);

@@ -19,16 +19,6 @@
 #define POLICIES 10000
 #define FLOWS 20 /* on each */
 
-static void tell(const struct flow *f, int inbound)
-{
-	char src[PREFIX_TEXT_MAX], dst[PREFIX_TEXT_MAX];
-
-	addr_print(&f->src, src);
-	addr_print(&f->dst, dst);
-	print_error("\n%s %s uid %u gid %u from %s to %s port %u\n", inbound ? "in" : "out",
-		    f->proto == ST_TCP ? "tcp" : "udp", f->uid, f->gid, src, dst, f->dport);
-}
-
 /* Returns 1 if both say the same. */
 static int agree(const struct ruleset *rs, const struct oracle *o, struct flow *f, int inbound,
 		 __u16 *ret_oracle, __u16 *ret_verdict)
@@ -77,7 +67,8 @@ static void test_rows(void **state)
 		pod = rows_pod(&r->config);
 		assert_int_equal(oracle_make(&r->config, &pod, !addr_is_v4(&r->raw.dst), &o), 0);
 		if (!agree(&r->rs, &o, &r->raw, r->inbound, &want, &got)) {
-			tell(&r->raw, r->inbound);
+			flow_print(stderr, &r->raw, r->inbound);
+			fputc('\n', stderr);
 			fail_msg("line %d: %s: the rules say %u, the verdict %u", r->line, r->name,
 				 want, got);
 		}

@@ -39,29 +39,27 @@ void trial_free(struct trial *t)
 static void tell(const struct trial *t, const struct flow *f, int inbound, const char *iface)
 {
 	const struct pod_facts *pod = &t->pod.facts;
-	char src[PREFIX_TEXT_MAX], dst[PREFIX_TEXT_MAX];
+	char text[PREFIX_TEXT_MAX];
 	size_t i;
 
 	for (i = 1; i < (size_t)t->line.argc; i++)
 		fprintf(stderr, "%s ", t->line.argv[i]);
 	fprintf(stderr, "\npod:");
 	for (i = 0; i < pod->nr_local; i++) {
-		prefix_print(&pod->local[i], dst);
-		fprintf(stderr, " local %s", dst);
+		prefix_print(&pod->local[i], text);
+		fprintf(stderr, " local %s", text);
 	}
 	for (i = 0; i < pod->nr_routes; i++) {
-		prefix_print(&pod->routes[i].dst, dst);
-		fprintf(stderr, ", %s dev %s", dst, pod->ifaces[pod->routes[i].iface - 1].name);
+		prefix_print(&pod->routes[i].dst, text);
+		fprintf(stderr, ", %s dev %s", text, pod->ifaces[pod->routes[i].iface - 1].name);
 	}
 	for (i = 0; i < pod->nr_resolvers; i++) {
-		addr_print(&pod->resolvers[i], dst);
-		fprintf(stderr, ", resolver %s", dst);
+		addr_print(&pod->resolvers[i], text);
+		fprintf(stderr, ", resolver %s", text);
 	}
-	addr_print(&f->src, src);
-	addr_print(&f->dst, dst);
-	fprintf(stderr, "\n%s %s uid %u gid %u from %s to %s port %u dev %s\n",
-		inbound ? "in" : "out", f->proto == ST_TCP ? "tcp" : "udp", f->uid, f->gid, src,
-		dst, f->dport, iface ? iface : "-");
+	fputc('\n', stderr);
+	flow_print(stderr, f, inbound);
+	fprintf(stderr, " dev %s\n", iface ? iface : "-");
 }
 
 /* What must hold whatever the rules say. Returns why it does not, or NULL. */
