@@ -14,17 +14,22 @@
 
 #include <linux/magic.h>
 
-static int is_mounted(void)
+/* 1, 0, or -errno with e filled. */
+static int is_mounted(struct st_err *e)
 {
 	struct statfs fs;
 
-	return !statfs(ST_BPFFS, &fs) && fs.f_type == BPF_FS_MAGIC;
+	if (statfs(ST_BPFFS, &fs))
+		return errno == ENOENT ? 0 : err_sys(e, errno, "bpffs", ST_BPFFS);
+	return fs.f_type == BPF_FS_MAGIC;
 }
 
 int bpffs_mount(struct st_err *e)
 {
-	if (is_mounted())
-		return 0;
+	int mounted = is_mounted(e);
+
+	if (mounted)
+		return mounted < 0 ? mounted : 0;
 	if (mkdir(ST_BPFFS, 0700) && errno != EEXIST)
 		return err_sys(e, errno, "bpffs", ST_BPFFS);
 	if (mount("bpf", ST_BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700"))
@@ -34,10 +39,10 @@ int bpffs_mount(struct st_err *e)
 
 int bpffs_lock(int exclusive, struct st_err *e)
 {
-	int fd;
+	int fd, mounted = is_mounted(e);
 
-	if (!is_mounted())
-		return -ENOENT;
+	if (mounted <= 0)
+		return mounted < 0 ? mounted : -ENOENT;
 	fd = open(ST_BPFFS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(e, errno, "bpffs", ST_BPFFS);
@@ -67,6 +72,13 @@ void bpffs_pod_name(const char *dir, char *name, unsigned long size)
 {
 	snprintf(name, size, "%s", dir);
 	translate(name, ':', '.');
+}
+
+int bpffs_has(const char *path, struct st_err *e)
+{
+	if (!access(path, F_OK))
+		return 1;
+	return errno == ENOENT ? 0 : err_sys(e, errno, "pin", path);
 }
 
 int bpffs_remove(const char *path, struct st_err *e)

@@ -9,7 +9,7 @@
 
 #define ST_BPFFS "/sys/fs/bpf"
 #define ST_DIR ST_BPFFS "/socktables"
-#define ST_DIR_NEW ST_BPFFS "/+socktables" /* while the datapath is being loaded */
+#define ST_DIR_NEW ST_BPFFS "/+socktables" /* while the datapath is loaded, or removed */
 #define ST_PODS ST_DIR "/pods"
 
 /* Mounts bpffs if it is not there. Returns 0, or -errno with e filled. */
@@ -28,6 +28,9 @@ void bpffs_pod_dir(const char *name, char path[PATH_MAX]);
 
 /* The pod's name from the name of its directory. */
 void bpffs_pod_name(const char *dir, char *name, unsigned long size);
+
+/* Whether there is a file of that path: 1, 0, or -errno with e filled. */
+int bpffs_has(const char *path, struct st_err *e);
 
 /* Removes a directory of pins with all that is in it; a missing one is no error. */
 int bpffs_remove(const char *path, struct st_err *e);

@@ -39,12 +39,14 @@ const struct option_table update_tables[1] = {
 };
 
 struct detach_args {
-	int all;
+	int all, stale;
 };
 
 static const struct option_row detach_rows[] = {
 	{ "all", 0, NULL, "every pod, and what killed commands left behind", option_set_bool,
 	  offsetof(struct detach_args, all) },
+	{ "stale", 0, NULL, "with --all: only pods whose cgroup or namespace is gone",
+	  option_set_bool, offsetof(struct detach_args, stale) },
 	{},
 };
 
@@ -164,7 +166,7 @@ int cmd_detach(const struct command *self, int argc, char **argv, struct st_err 
 
 	if (n < 0)
 		return status;
-	if (n != !a.all) {
+	if (n != !a.all || (a.stale && !a.all)) {
 		err_set(e, EINVAL, "arguments", NULL, "one pod's NAME, or --all, is needed");
 		err_hint(e, "try 'socktables detach --help'");
 		return EXIT_USAGE;
@@ -174,6 +176,6 @@ int cmd_detach(const struct command *self, int argc, char **argv, struct st_err 
 	if (root_needed(e))
 		return EXIT_FAILED;
 	if (a.all)
-		return pod_detach_all(e) < 0 ? EXIT_FAILED : EXIT_DONE;
+		return pod_detach_all(a.stale, e) ? EXIT_FAILED : EXIT_DONE;
 	return cmd_result(pod_detach(args[0], e), args[0], e);
 }

@@ -21,6 +21,7 @@ const struct option_table noun_tables[1] = { { .title = "flags", .rows = noun_ro
 static const char *const state_names[] = {
 	[POD_ATTACHED] = "attached",
 	[POD_INCOMPLETE] = "incomplete",
+	[POD_DRAINING] = "draining",
 	[POD_STALE] = "stale",
 };
 

@@ -53,6 +53,7 @@ __attribute__((format(printf, 2, 0))) static int keep_message(enum libbpf_print_
 
 static void clear(struct datapath *dp)
 {
+	libbpf_set_print(keep_message); /* nothing of it goes to stderr by itself */
 	memset(dp, -1, sizeof(*dp));
 }
 
@@ -142,7 +143,6 @@ static struct st_all *load(int kernel_reads, int *ret_err)
 	struct st_all *skel;
 
 	libbpf_says[0] = 0;
-	libbpf_set_print(keep_message);
 	skel = st_all__open();
 	if (!skel) {
 		*ret_err = -errno;
@@ -203,24 +203,31 @@ static int load_and_pin(struct st_err *e)
 	return err;
 }
 
-int datapath_open_rest(struct datapath *dp)
+/* -1 in *fd if it is not there. */
+static int open_if_there(const char *name, int *fd, struct st_err *e)
 {
 	char path[PATH_MAX];
-	int i;
+
+	snprintf(path, sizeof(path), ST_DIR "/%s", name);
+	*fd = bpf_obj_get(path);
+	return *fd >= 0 || errno == ENOENT ? 0 : err_sys(e, errno, "pin", path);
+}
+
+int datapath_open_rest(struct datapath *dp, struct st_err *e)
+{
+	int i, err = 0;
 
 	clear(dp);
 	if (access(ST_DIR, F_OK))
-		return -errno;
-	for (i = 0; i < NR_MAPS; i++) {
-		snprintf(path, sizeof(path), ST_DIR "/%s", map_names[i]);
-		dp->map[i] = bpf_obj_get(path);
-	}
-	for (i = 0; i < NR_HOOKS; i++) {
-		snprintf(path, sizeof(path), ST_DIR "/%s", hooks[i].name);
-		dp->prog[i] = bpf_obj_get(path);
-	}
-	dp->scan = bpf_obj_get(ST_DIR "/st_scan");
-	return 0;
+		return errno == ENOENT ? -ENOENT : err_sys(e, errno, "directory", ST_DIR);
+	for (i = 0; i < NR_MAPS && !err; i++)
+		err = open_if_there(map_names[i], &dp->map[i], e);
+	for (i = 0; i < NR_HOOKS && !err; i++)
+		err = open_if_there(hooks[i].name, &dp->prog[i], e);
+	err = err ?: open_if_there("st_scan", &dp->scan, e);
+	if (err)
+		datapath_close(dp);
+	return err;
 }
 
 int datapath_ensure(struct datapath *dp, struct st_err *e)
@@ -239,11 +246,14 @@ int datapath_ensure(struct datapath *dp, struct st_err *e)
 	return err;
 }
 
+/* Out of the way first, all at once: whoever comes next, should we be killed, finds no half of it. */
 int datapath_remove(struct st_err *e)
 {
-	int err = bpffs_remove(ST_DIR, e);
+	int err = bpffs_remove(ST_DIR_NEW, e);
 
-	return err ? err : bpffs_remove(ST_DIR_NEW, e);
+	if (!err && rename(ST_DIR, ST_DIR_NEW) && errno != ENOENT)
+		err = err_sys(e, errno, "directory", ST_DIR);
+	return err ?: bpffs_remove(ST_DIR_NEW, e);
 }
 
 int datapath_load_inbound(const struct datapath *dp, __u64 netns_cookie, struct st_err *e)
@@ -252,7 +262,6 @@ int datapath_load_inbound(const struct datapath *dp, __u64 netns_cookie, struct 
 	int fd, err;
 
 	libbpf_says[0] = 0;
-	libbpf_set_print(keep_message);
 	skel = st_in__open();
 	if (!skel)
 		return err_sys(e, errno, "program", INBOUND_NAME);

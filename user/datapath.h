@@ -19,8 +19,8 @@ struct datapath {
  */
 int datapath_open(struct datapath *dp, struct st_err *e);
 
-/* Whatever of it is there; the rest is -1. For detach. -ENOENT if nothing is. */
-int datapath_open_rest(struct datapath *dp);
+/* Whatever of it is there; the rest is -1. For detach. -ENOENT (e untouched) if nothing is. */
+int datapath_open_rest(struct datapath *dp, struct st_err *e);
 
 /* The same as datapath_open(), after loading and pinning it if there is none. Under the exclusive lock. */
 int datapath_ensure(struct datapath *dp, struct st_err *e);

@@ -190,9 +190,9 @@ static int dump(int type, int family, mnl_cb_t cb, void *ctx)
 }
 
 /* What the kernel takes as source towards an address: it is asked by connecting a UDP socket, which
- * sends nothing. *ret is left as it is if there is no route.
+ * sends nothing. *ret is left as it is if there is no route, or no such family. Returns 0 or -errno.
  */
-static void ask_source(const struct addr *to, struct addr *ret)
+static int ask_source(const struct addr *to, struct addr *ret)
 {
 	int v4 = addr_is_v4(to);
 	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(9) };
@@ -201,12 +201,20 @@ static void ask_source(const struct addr *to, struct addr *ret)
 	socklen_t len = v4 ? sizeof(sin) : sizeof(sin6);
 	int fd = socket(sa->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
+	int err = 0;
+
+	if (fd < 0)
+		return errno == EAFNOSUPPORT ? 0 : -errno;
 	memcpy(&sin.sin_addr, &to->w[3], sizeof(sin.sin_addr));
 	memcpy(&sin6.sin6_addr, to, sizeof(sin6.sin6_addr));
-	if (fd >= 0 && !connect(fd, sa, len) && !getsockname(fd, sa, &len))
+	if (connect(fd, sa, len))
+		err = errno == ENOMEM || errno == ENOBUFS ? -errno : 0;
+	else if (getsockname(fd, sa, &len))
+		err = -errno;
+	else
 		addr_from(v4 ? (void *)&sin.sin_addr : (void *)&sin6.sin6_addr, sa->sa_family, ret);
-	if (fd >= 0)
-		close(fd);
+	close(fd);
+	return err;
 }
 
 static int is_local(const struct pod_facts *pod, const struct addr *a)
@@ -219,42 +227,45 @@ static int is_local(const struct pod_facts *pod, const struct addr *a)
 	return 0;
 }
 
-/* Some address within each prefix that is not the pod's own; a default route is asked for as the
- * rest of the world.
- */
+/* Towards some address within the prefix that is not the pod's own. */
+static int ask_route_source(const struct pod_facts *pod, struct route *r)
+{
+	struct addr to;
+	int err = 0;
+	__u32 i;
+
+	for (i = 0; i < 16 && !err && addr_is_zero(&r->src); i++) {
+		to = r->dst.addr;
+		((__u8 *)to.w)[15] += i;
+		if (addr_covered(&to, &r->dst.addr, r->dst.len) && !is_local(pod, &to))
+			err = ask_source(&to, &r->src);
+	}
+	return err;
+}
+
+/* A default route is asked for as the rest of the world. */
 static int ask_sources(struct pod_facts *pod)
 {
 	const struct addr ula = { .w = { ST_BE32(0xfd000000), 0, 0, ST_V4(0, 0, 0, 1) } };
 	const struct prefix ulas = { .addr = { .w = { ST_BE32(0xfc000000), 0, 0, 0 } }, .len = 7 };
-	struct addr to;
 	struct route *r;
+	int err = 0;
 	__u32 i;
 
-	for (r = pod->routes; r < pod->routes + pod->nr_routes; r++) {
-		if (r->dst.len == 0 || (r->dst.len == 96 && prefix_is_v4(&r->dst)))
-			continue;
-		for (i = 0; i < 16; i++) {
-			to = r->dst.addr;
-			((__u8 *)to.w)[15] += i;
-			if (!addr_covered(&to, &r->dst.addr, r->dst.len) || is_local(pod, &to))
-				continue;
-			ask_source(&to, &r->src);
-			if (!addr_is_zero(&r->src))
-				break;
-		}
-	}
+	for (r = pod->routes; r < pod->routes + pod->nr_routes && !err; r++)
+		if (r->dst.len && (r->dst.len != 96 || !prefix_is_v4(&r->dst)))
+			err = ask_route_source(pod, r);
 	/* By the default route a unique local address is preferred towards others (RFC 6724). */
-	for (i = 0; i < pod->nr_routes; i++) {
+	for (i = 0; i < pod->nr_routes && !err; i++) {
 		if (pod->routes[i].dst.len)
 			continue;
-		if (add_route(pod, &ulas, pod->routes[i].iface))
-			return -ENOMEM;
+		err = add_route(pod, &ulas, pod->routes[i].iface);
 		r = &pod->routes[pod->nr_routes - 1];
-		if (!prefix_compare(&r->dst, &ulas))
-			ask_source(&ula, &r->src);
+		if (!err && !prefix_compare(&r->dst, &ulas))
+			err = ask_source(&ula, &r->src);
 		break;
 	}
-	return 0;
+	return err;
 }
 
 static int list_ifaces(struct pod_facts *pod)
@@ -269,7 +280,8 @@ static int list_ifaces(struct pod_facts *pod)
 		pod->ifaces[pod->nr_ifaces].index = i->if_index;
 		snprintf(pod->ifaces[pod->nr_ifaces++].name, IFACE_NAME_MAX, "%s", i->if_name);
 	}
-	if_freenameindex(all);
+	if (all)
+		if_freenameindex(all);
 	return err;
 }
 
@@ -283,15 +295,12 @@ static int collect(void *ctx, struct st_err *e)
 	err = err ?: dump(RTM_GETADDR, AF_INET, on_address, f);
 	err = err ?: dump(RTM_GETADDR, AF_INET6, on_address, f);
 	err = err ?: list_ifaces(f->pod);
-	if (err)
-		return err_sys(e, -err, "addresses of the network namespace", NULL);
 	f->pod->src4 = f->first4;
 	f->pod->src6 = f->first6;
-	ask_source(&world4, &f->pod->src4);
-	ask_source(&world6, &f->pod->src6);
-	if (ask_sources(f->pod))
-		return err_sys(e, ENOMEM, "addresses of the network namespace", NULL);
-	return 0;
+	err = err ?: ask_source(&world4, &f->pod->src4);
+	err = err ?: ask_source(&world6, &f->pod->src6);
+	err = err ?: ask_sources(f->pod);
+	return err ? err_sys(e, -err, "addresses of the network namespace", NULL) : 0;
 }
 
 int netns_facts(const struct netns *ns, int dual_stack, struct pod_facts *pod, struct st_err *e)

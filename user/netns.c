@@ -8,7 +8,6 @@
 #include <limits.h>
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -47,8 +46,9 @@ int netns_run(const struct netns *ns, int (*fn)(void *ctx, struct st_err *e), vo
 		return err;
 	}
 	err = fn(ctx, e);
-	if (setns(self, CLONE_NEWNET))
-		abort(); /* nothing may run in a namespace that it does not know of */
+	/* Whatever comes after it, to clear away, names its namespace itself. */
+	if (setns(self, CLONE_NEWNET) && !err)
+		err = err_sys(e, errno, "returning from the network namespace", NULL);
 	close(self);
 	return err;
 }
@@ -145,14 +145,20 @@ static int search(const char *dir, const char *suffix, __u64 dev, __u64 ino, cha
 	return found;
 }
 
-int netns_find(__u64 dev, __u64 ino, struct netns *ret, struct st_err *e)
+int netns_find(__u64 dev, __u64 ino, __u64 cookie, struct netns *ret, struct st_err *e)
 {
 	char path[PATH_MAX];
+	int err;
 
 	if (!search("/run/netns", "", dev, ino, path) &&
+	    !search("/run/docker/netns", "", dev, ino, path) &&
 	    !search("/proc", "/ns/net", dev, ino, path))
 		return -ENOENT;
-	return netns_open(path, ret, e);
+	err = netns_open(path, ret, e);
+	if (err || ret->cookie == cookie)
+		return err;
+	netns_close(ret);
+	return -ENOENT;
 }
 
 void netns_close(struct netns *ns)

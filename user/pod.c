@@ -137,47 +137,85 @@ static int check_change(const struct policy *old, const struct policy *p, struct
 	return err_set(e, EINVAL, "flag", which, "cannot change while the pod is attached");
 }
 
-int pod_replace_rules(const struct datapath *dp, const struct netns *ns, const struct policy *old,
-		      struct ruleset *rs, struct st_err *e)
+/* A program may still hold the entry that was just replaced, whose memory the next one that is
+ * written takes: before that, all that run have to end (bpf_mem_alloc, Linux 6.1, does not wait).
+ */
+static int put_policy(const struct datapath *dp, __u64 cookie, const struct policy *p,
+		      struct st_err *e)
 {
-	struct policy *p = &rs->policy, before = *old;
-	__u32 wanted = pod_env_wanted(p), kept = old->flags & POLICY_ADDED, spare;
-	int err;
+	int err = maps_put_policy(dp, cookie, p, BPF_EXIST, e);
 
-	err = check_change(old, p, e);
-	if (err)
-		return err;
-	/* Live connections of a transparent proxy need the way that their mark leads, until detach. */
-	if (!(p->flags & POLICY_TPROXY) && kept & ADDED_WAY) {
-		p->tproxy_mark = old->tproxy_mark;
-		p->tproxy_table = old->tproxy_table;
-		wanted |= kept & ADDED_WAY;
-	}
-	if (old->other_id)
-		maps_drop_rules(dp, old->other_id);
+	pod_wait_for_readers();
+	return err;
+}
+
+/* What was added, and recorded for whoever comes after us if we are killed, is taken away. */
+static void undo_replace(const struct datapath *dp, const struct netns *ns,
+			 const struct policy *old, const struct policy *p, __u32 added)
+{
+	struct st_err ignored = {};
+	struct policy back = *old;
+
+	if (maps_drop_rules(dp, p->id, &ignored))
+		back.other_id = p->id;
+	if (pod_env_remove(ns, p, added, &ignored))
+		back.flags |= added;
+	put_policy(dp, ns->cookie, &back, &ignored);
+}
+
+/* The new policy's name, place and flags, and the old one as it is while both have lists. */
+static void prepare_replace(const struct policy *old, struct policy *p, struct policy *before,
+			    __u32 missing)
+{
+	*before = *old;
+	before->flags |= missing;
+	before->other_id = p->id;
+	p->other_id = old->id;
 	p->cgroup_id = old->cgroup_id;
 	p->netns_dev = old->netns_dev;
 	p->netns_ino = old->netns_ino;
 	memcpy(p->name, old->name, sizeof(p->name));
-	p->flags |= POLICY_ACTIVE | kept | wanted;
-	before.flags |= wanted;
-	before.other_id = p->id;
-	p->other_id = old->id;
-	err = maps_put_policy(dp, ns->cookie, &before, BPF_EXIST, e);
-	err = err ?: pod_env_add(ns, p, kept, e);
+	p->flags |= POLICY_ACTIVE | missing | (old->flags & POLICY_ADDED);
+}
+
+int pod_replace_rules(const struct datapath *dp, const struct netns *ns, const struct policy *old,
+		      struct ruleset *rs, struct st_err *e)
+{
+	__u32 kept = old->flags & POLICY_ADDED, missing = 0, spare;
+	struct policy *p = &rs->policy, before;
+	int err;
+
+	err = check_change(old, p, e);
+	err = err ?: pod_env_missing(ns, p, &missing, e);
+	if (err)
+		return err;
+	spare = kept & ~pod_env_wanted(p);
+	/* Live connections of a transparent proxy need the way that their mark leads, until detach. */
+	if (spare & ADDED_WAY) {
+		p->tproxy_mark = old->tproxy_mark;
+		p->tproxy_table = old->tproxy_table;
+		spare &= ~ADDED_WAY;
+	}
+	if (old->other_id && maps_drop_rules(dp, old->other_id, e))
+		return -EIO;
+	prepare_replace(old, p, &before, missing);
+	err = put_policy(dp, ns->cookie, &before, e);
+	err = err ?: pod_env_add(ns, p, missing, e);
 	err = err ?: maps_put_rules(dp, rs, e);
-	err = err ?: maps_put_policy(dp, ns->cookie, p, BPF_EXIST, e);
-	pod_wait_for_readers();
-	maps_drop_rules(dp, err ? p->id : old->id);
+	err = err ?: put_policy(dp, ns->cookie, p, e);
 	if (err) {
-		maps_put_policy(dp, ns->cookie, old, BPF_EXIST, e);
+		undo_replace(dp, ns, old, p, missing & ~kept);
 		return err;
 	}
-	spare = p->flags & POLICY_ADDED & ~wanted;
-	err = spare ? pod_env_remove(ns, old, spare, e) : 0;
+	err = maps_drop_rules(dp, old->id, e);
+	err = err ?: pod_env_remove(ns, old, spare, e);
 	p->flags &= ~spare;
 	p->other_id = 0;
-	return err ?: maps_put_policy(dp, ns->cookie, p, BPF_EXIST, e);
+	err = err ?: put_policy(dp, ns->cookie, p, e);
+	if (err)
+		err_hint(e, "the new policy is in force; what is left of the old one goes with the "
+			    "next update, or with detach");
+	return err;
 }
 
 int pod_update(const struct pod_spec *spec, struct st_err *e)
@@ -194,10 +232,12 @@ int pod_update(const struct pod_spec *spec, struct st_err *e)
 		return lock;
 	err = datapath_open(&dp, e);
 	if (!err) {
-		err = maps_find_policy(&dp, spec->name, &cookie, &old);
+		err = maps_find_policy(&dp, spec->name, &cookie, &old, e);
 		if (!err && !(old.flags & POLICY_ACTIVE))
-			err = err_set(e, EIO, "pod", spec->name, "attach did not complete");
-		if (!err && netns_find(old.netns_dev, old.netns_ino, &ns, e))
+			err = err_set(e, EIO, "pod", spec->name,
+				      old.flags & POLICY_DRAINING ? "is being detached"
+								  : "attach did not complete");
+		if (!err && netns_find(old.netns_dev, old.netns_ino, cookie, &ns, e))
 			err = err_set(e, ESTALE, "pod", spec->name,
 				      "its network namespace is gone");
 		else if (!err) {

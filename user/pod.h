@@ -28,6 +28,7 @@ struct pod_spec {
 enum pod_state {
 	POD_ATTACHED,
 	POD_INCOMPLETE, /* attach or detach was killed */
+	POD_DRAINING,	/* detach --drain is under way, or was killed */
 	POD_STALE,	/* its cgroup or its namespace is gone */
 };
 
@@ -56,8 +57,8 @@ int pod_update(const struct pod_spec *spec, struct st_err *e);
 /* -ENOENT: not attached. Works on whatever part of the pod is there. */
 int pod_detach(const char *name, struct st_err *e);
 
-/* All pods, all wrecks and the datapath itself. Returns how many pods there were. */
-int pod_detach_all(struct st_err *e);
+/* All pods, all wrecks and the datapath itself; or all pods whose cgroup or namespace is gone. */
+int pod_detach_all(int only_stale, struct st_err *e);
 
 /* Calls each() for every pod, or for the named one: then -ENOENT if there is none. */
 int pod_read(const char *name,

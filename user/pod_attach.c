@@ -44,42 +44,39 @@ static int name_of(const struct pod_spec *spec, char name[ST_NAME_MAX], struct s
 	return 0;
 }
 
-/* A pod of that name whose namespace is gone: it does not own the name any more. */
-static int is_stale(const struct attaching *a)
+/* A pod whose namespace or cgroup is gone owns neither its name nor its namespace any more. */
+static int is_stale(const struct attaching *a, __u64 cookie, const struct policy *p)
 {
-	struct bpf_link_info info = {};
-	__u32 size = sizeof(info);
-	char path[PATH_MAX + 32];
-	int fd, stale;
+	struct pod pod = { .cookie = cookie, .policy = *p };
 
-	snprintf(path, sizeof(path), "%s/" INBOUND_NAME, a->dir);
-	fd = bpf_obj_get(path);
-	if (fd < 0)
-		return 0;
-	stale = !bpf_obj_get_info_by_fd(fd, &info, &size) && !info.netns.netns_ino;
-	close(fd);
-	return stale;
+	pod_examine(&a->dp, &pod);
+	return pod.state == POD_STALE;
 }
 
-/* The same pod under another name, or another pod under this name, is refused. Returns 1 if this
- * very pod is attached already, 0 if neither name nor pod is known.
+/* The same pod under another name, or another pod under this name, is refused. Returns 1 and the
+ * policy in force if this very pod is attached already, 0 if neither name nor pod is known, but for
+ * wrecks.
  */
-static int find_conflict(const struct attaching *a, struct st_err *e)
+static int find_conflict(const struct attaching *a, struct policy *old, struct st_err *e)
 {
 	struct policy p;
 	__u64 cookie;
+	int err = maps_find_policy(&a->dp, a->name, &cookie, &p, e);
 
-	if (!maps_find_policy(&a->dp, a->name, &cookie, &p) && cookie != a->ns.cookie &&
-	    !is_stale(a)) {
+	if (err && err != -ENOENT)
+		return err;
+	if (!err && cookie != a->ns.cookie && !is_stale(a, cookie, &p)) {
 		err_hint(e, "'socktables status %s' shows it", a->name);
 		return err_set(e, EEXIST, "name", a->name, "taken by another pod");
 	}
-	if (bpf_map_lookup_elem(a->dp.map[MAP_st_policy], &a->ns.cookie, &p) ||
-	    !(p.flags & POLICY_ACTIVE))
+	err = maps_get_policy(&a->dp, a->ns.cookie, old, e);
+	if (err || !(old->flags & (POLICY_ACTIVE | POLICY_DRAINING)))
+		return err == -ENOENT ? 0 : err;
+	if (old->cgroup_id != a->cgroup_id && is_stale(a, a->ns.cookie, old))
 		return 0;
-	if (strcmp(p.name, a->name))
-		return err_set(e, EEXIST, "netns", NULL, "already attached as pod '%s'", p.name);
-	if (p.cgroup_id != a->cgroup_id) {
+	if (strcmp(old->name, a->name))
+		return err_set(e, EEXIST, "netns", NULL, "already attached as pod '%s'", old->name);
+	if (old->cgroup_id != a->cgroup_id) {
 		err_hint(e, "'socktables detach %s' first", a->name);
 		return err_set(e, EEXIST, "pod", a->name, "already attached at another cgroup");
 	}
@@ -190,21 +187,18 @@ static int link_all(struct attaching *a, struct st_err *e)
  */
 static int attach_all(struct attaching *a, struct st_err *e)
 {
-	struct policy *p = &a->rules.policy, record;
-	__u32 wanted = pod_env_wanted(p);
+	struct policy *p = &a->rules.policy;
+	__u32 missing = 0;
 	int err;
 
 	p->flags &= ~POLICY_ACTIVE;
-	record = *p;
-	record.flags |= wanted;
-	err = maps_put_policy(&a->dp, a->ns.cookie, &record, BPF_NOEXIST, e);
+	err = pod_env_missing(&a->ns, p, &missing, e);
+	p->flags |= missing;
+	err = err ?: maps_put_policy(&a->dp, a->ns.cookie, p, BPF_NOEXIST, e);
 	err = err ?: maps_put_counters(&a->dp, a->ns.cookie, e);
 	err = err ?: maps_put_rules(&a->dp, &a->rules, e);
 	err = err ?: link_all(a, e);
-	if (err)
-		return err;
-	p->flags |= wanted;
-	err = pod_env_add(&a->ns, p, 0, e);
+	err = err ?: pod_env_add(&a->ns, p, missing, e);
 	p->flags |= POLICY_ACTIVE;
 	return err ?: maps_put_policy(&a->dp, a->ns.cookie, p, BPF_EXIST, e);
 }
@@ -214,16 +208,16 @@ static int clear_wreck(const struct attaching *a, struct st_err *e)
 {
 	struct policy p;
 	__u64 cookie;
-	int err;
+	int err = maps_get_policy(&a->dp, a->ns.cookie, &p, e);
 
-	if (!bpf_map_lookup_elem(a->dp.map[MAP_st_policy], &a->ns.cookie, &p)) {
+	if (!err)
 		err = pod_remove(&a->dp, p.name, a->ns.cookie, &p, e);
-		if (err)
-			return err;
-	}
-	if (!maps_find_policy(&a->dp, a->name, &cookie, &p))
-		return pod_remove(&a->dp, a->name, cookie, &p, e);
-	return pod_remove(&a->dp, a->name, 0, NULL, e);
+	if (err && err != -ENOENT)
+		return err;
+	err = maps_find_policy(&a->dp, a->name, &cookie, &p, e);
+	if (err && err != -ENOENT)
+		return err;
+	return pod_remove(&a->dp, a->name, err ? 0 : cookie, err ? NULL : &p, e);
 }
 
 static int take_lock(struct st_err *e)
@@ -240,12 +234,11 @@ static int attach_locked(struct attaching *a, const struct pod_spec *spec, struc
 	struct policy old;
 	int err;
 
-	err = find_conflict(a, e);
+	err = find_conflict(a, &old, e);
 	if (err < 0)
 		return err;
 	if (err) {
 		err = link_all(a, e); /* what somebody took away */
-		bpf_map_lookup_elem(a->dp.map[MAP_st_policy], &a->ns.cookie, &old);
 		return err ?: pod_replace_rules(&a->dp, &a->ns, &old, &a->rules, e);
 	}
 	err = cgroup_check_hooks(spec->cgroup, e);

@@ -12,43 +12,63 @@
 #include "pod_maps.h"
 
 /* The policy stays until the end, but decides nothing any more: it is the record of what is left to
- * do, should we be killed.
+ * do, should we fail or be killed.
  */
+static int stop(const struct datapath *dp, __u64 cookie, const struct policy *p, struct st_err *e)
+{
+	struct policy stopped = *p;
+
+	stopped.flags &= ~(POLICY_ACTIVE | POLICY_DRAINING);
+	return maps_put_policy(dp, cookie, &stopped, BPF_EXIST, e);
+}
+
+static int remove_env(__u64 cookie, const struct policy *p, struct st_err *e)
+{
+	struct netns ns;
+	int err;
+
+	if (!(p->flags & POLICY_ADDED))
+		return 0;
+	err = netns_find(p->netns_dev, p->netns_ino, cookie, &ns, e);
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	err = pod_env_remove(&ns, p, p->flags & POLICY_ADDED, e);
+	netns_close(&ns);
+	return err;
+}
+
+/* The record goes last. */
+static int forget(const struct datapath *dp, __u64 cookie, const struct policy *p, struct st_err *e)
+{
+	int err = remove_env(cookie, p, e);
+
+	err = err ?: maps_drop_rules(dp, p->id, e);
+	if (p->other_id)
+		err = err ?: maps_drop_rules(dp, p->other_id, e);
+	return err ?: maps_drop_pod(dp, cookie, e);
+}
+
 int pod_remove(const struct datapath *dp, const char *name, __u64 cookie, const struct policy *p,
 	       struct st_err *e)
 {
 	struct gone gone = {};
-	struct policy stopped;
 	char dir[PATH_MAX];
-	struct netns ns;
 	int err, known;
 
 	bpffs_pod_dir(name, dir);
-	known = !access(dir, F_OK);
+	known = bpffs_has(dir, e);
+	if (known < 0)
+		return known;
 	gone_watch_links(&gone, dir);
-	if (p) {
-		stopped = *p;
-		stopped.flags &= ~POLICY_ACTIVE;
-		bpf_map_update_elem(dp->map[MAP_st_policy], &cookie, &stopped, BPF_EXIST);
-	}
-	err = bpffs_remove(dir, e);
-	gone_wait(&gone);
-	if (!p) {
-		if (known)
-			maps_collect_garbage(dp);
+	err = p ? stop(dp, cookie, p, e) : 0;
+	err = err ?: bpffs_remove(dir, e);
+	if (err)
 		return err;
-	}
+	gone_wait(&gone);
+	if (!p)
+		return known ? maps_collect_garbage(dp, e) : 0;
 	pod_wait_for_readers();
-	if (p->flags & POLICY_ADDED && !netns_find(p->netns_dev, p->netns_ino, &ns, e)) {
-		err = err ?: pod_env_remove(&ns, p, p->flags & POLICY_ADDED, e);
-		netns_close(&ns);
-	}
-	maps_drop_rules(dp, p->id);
-	if (p->other_id)
-		maps_drop_rules(dp, p->other_id);
-	maps_drop_pod(dp, cookie);
-	bpf_map_delete_elem(dp->map[MAP_st_policy], &cookie);
-	return err;
+	return forget(dp, cookie, p, e);
 }
 
 /* Unpins the datapath and waits until it is gone. DP is closed. */
@@ -70,60 +90,97 @@ static int remove_datapath(struct datapath *dp, struct st_err *e)
 
 int pod_remove_datapath_if_unused(struct datapath *dp, struct st_err *e)
 {
+	struct policy p;
 	__u64 cookie;
+	int err = maps_next_policy(dp, NULL, &cookie, &p, e);
 
-	if (!bpf_map_get_next_key(dp->map[MAP_st_policy], NULL, &cookie))
-		return 0;
-	if (rmdir(ST_PODS) && errno == ENOTEMPTY)
-		return 0; /* links of a pod that has lost its policy */
+	if (err != -ENOENT)
+		return err;
+	if (rmdir(ST_PODS) && errno != ENOENT)
+		return errno == ENOTEMPTY ? 0 : err_sys(e, errno, "directory", ST_PODS);
 	return remove_datapath(dp, e);
+}
+
+static int detach_locked(struct datapath *dp, const char *name, struct st_err *e)
+{
+	char dir[PATH_MAX];
+	struct policy p;
+	__u64 cookie;
+	int err;
+
+	bpffs_pod_dir(name, dir);
+	err = datapath_open_rest(dp, e);
+	err = err ?: maps_find_policy(dp, name, &cookie, &p, e);
+	if (!err) {
+		err = pod_remove(dp, name, cookie, &p, e);
+	} else if (err == -ENOENT) { /* there may be links without a policy */
+		err = bpffs_has(dir, e);
+		if (err <= 0)
+			return err ?: -ENOENT;
+		err = pod_remove(dp, name, 0, NULL, e);
+	}
+	return err ?: pod_remove_datapath_if_unused(dp, e);
 }
 
 int pod_detach(const char *name, struct st_err *e)
 {
 	struct datapath dp;
-	char dir[PATH_MAX];
-	struct policy p;
 	int lock, err;
-	__u64 cookie;
 
 	if (pod_check_name(name, e))
 		return -EINVAL;
 	lock = bpffs_lock(1, e);
 	if (lock < 0)
 		return lock;
-	bpffs_pod_dir(name, dir);
-	err = datapath_open_rest(&dp);
-	if (!err && !maps_find_policy(&dp, name, &cookie, &p))
-		err = pod_remove(&dp, name, cookie, &p, e);
-	else if (!access(dir, F_OK))
-		err = pod_remove(&dp, name, 0, NULL, e); /* links without a policy */
-	else
-		err = -ENOENT;
-	if (!err)
-		err = pod_remove_datapath_if_unused(&dp, e);
+	err = detach_locked(&dp, name, e);
 	datapath_close(&dp);
 	close(lock);
 	return err;
 }
 
-int pod_detach_all(struct st_err *e)
+static int is_stale(const struct datapath *dp, __u64 cookie, const struct policy *p)
+{
+	struct pod pod = { .cookie = cookie, .policy = *p };
+
+	pod_examine(dp, &pod);
+	return pod.state == POD_STALE;
+}
+
+static int detach_each(const struct datapath *dp, int only_stale, struct st_err *e)
+{
+	__u64 cookie, kept, *prev = NULL;
+	struct policy p;
+	int err;
+
+	while (!(err = maps_next_policy(dp, prev, &cookie, &p, e))) {
+		if (only_stale && !is_stale(dp, cookie, &p)) {
+			kept = cookie;
+			prev = &kept;
+			continue;
+		}
+		err = pod_remove(dp, p.name, cookie, &p, e);
+		if (err)
+			break;
+	}
+	return err == -ENOENT ? 0 : err;
+}
+
+int pod_detach_all(int only_stale, struct st_err *e)
 {
 	struct datapath dp;
-	struct policy p;
-	int lock, err = 0, nr = 0;
-	__u64 cookie;
+	int lock, err;
 
 	lock = bpffs_lock(1, e);
 	if (lock < 0)
 		return lock == -ENOENT ? 0 : lock;
-	if (!datapath_open_rest(&dp))
-		while (!err && !bpf_map_get_next_key(dp.map[MAP_st_policy], NULL, &cookie) &&
-		       !bpf_map_lookup_elem(dp.map[MAP_st_policy], &cookie, &p)) {
-			err = pod_remove(&dp, p.name, cookie, &p, e);
-			nr++;
-		}
-	err = err ?: remove_datapath(&dp, e);
+	err = datapath_open_rest(&dp, e);
+	if (!err)
+		err = detach_each(&dp, only_stale, e);
+	if (only_stale)
+		err = err ?: pod_remove_datapath_if_unused(&dp, e);
+	else if (!err || err == -ENOENT)
+		err = remove_datapath(&dp, e);
+	datapath_close(&dp);
 	close(lock);
-	return err ? err : nr;
+	return err == -ENOENT ? 0 : err;
 }

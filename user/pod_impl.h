@@ -17,6 +17,9 @@ int pod_replace_rules(const struct datapath *dp, const struct netns *ns, const s
 /* Waits until no program runs that could still hold what was just taken out of a map. */
 void pod_wait_for_readers(void);
 
+/* Fills what follows policy in pod. */
+void pod_examine(const struct datapath *dp, struct pod *pod);
+
 /* Everything of one pod that can still be found, in the order that stops capturing at once. p is
  * NULL if it has no policy: then only links are removed.
  */

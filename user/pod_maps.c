@@ -8,23 +8,53 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-int maps_find_policy(const struct datapath *dp, const char *name, __u64 *ret_cookie,
-		     struct policy *ret)
+/* The map's first key, or the one behind PREV. 1, 0 at the end, or -errno with e filled. */
+static int next_key(int fd, const void *prev, void *key, const char *map, struct st_err *e)
+{
+	if (fd < 0)
+		return 0; /* of a datapath that is incomplete */
+	if (!bpf_map_get_next_key(fd, prev, key))
+		return 1;
+	return errno == ENOENT ? 0 : err_sys(e, errno, "map", map);
+}
+
+int maps_get_policy(const struct datapath *dp, __u64 cookie, struct policy *ret, struct st_err *e)
 {
 	int fd = dp->map[MAP_st_policy];
-	__u64 key, *prev = NULL, at;
-	struct policy p;
 
-	while (!bpf_map_get_next_key(fd, prev, &key)) {
-		if (!bpf_map_lookup_elem(fd, &key, &p) && !strcmp(p.name, name)) {
+	if (fd < 0)
+		return -ENOENT;
+	if (!bpf_map_lookup_elem(fd, &cookie, ret))
+		return 0;
+	return errno == ENOENT ? -ENOENT : err_sys(e, errno, "map", "st_policy");
+}
+
+int maps_next_policy(const struct datapath *dp, const __u64 *prev, __u64 *ret_cookie,
+		     struct policy *ret, struct st_err *e)
+{
+	__u64 at = prev ? *prev : 0, key;
+	int err;
+
+	while ((err = next_key(dp->map[MAP_st_policy], prev, &key, "st_policy", e)) > 0) {
+		err = maps_get_policy(dp, key, ret, e);
+		if (err != -ENOENT) {
 			*ret_cookie = key;
-			*ret = p;
-			return 0;
+			return err;
 		}
 		at = key;
 		prev = &at;
 	}
-	return -ENOENT;
+	return err ?: -ENOENT;
+}
+
+int maps_find_policy(const struct datapath *dp, const char *name, __u64 *ret_cookie,
+		     struct policy *ret, struct st_err *e)
+{
+	int err = maps_next_policy(dp, NULL, ret_cookie, ret, e);
+
+	while (!err && strcmp(ret->name, name))
+		err = maps_next_policy(dp, ret_cookie, ret_cookie, ret, e);
+	return err;
 }
 
 /* MAX: what there is room for, as the kernel's words for a map that is full differ by its type. */
@@ -83,6 +113,7 @@ int maps_put_rules(const struct datapath *dp, const struct ruleset *rs, struct s
 
 /* Which keys of a map are to go. */
 struct selection {
+	const char *map;
 	size_t key_size;
 	int (*selects)(const struct selection *s, const void *key);
 	const void
@@ -107,71 +138,97 @@ static int of_policy(const struct selection *s, const void *key)
 	return policy_of(s, key) == s->policy_id;
 }
 
-/* Keys are collected first: deleting while walking would start the walk anew. */
-static void drop(int fd, const struct selection *s)
+/* What next_key() finds of a selection, in an array. */
+static int collect(int fd, const struct selection *s, char **found, size_t *nr, struct st_err *e)
 {
-	char key[64], at[64], *found = NULL, *more;
+	char key[64], at[64], *more;
 	const void *prev = s->behind;
-	size_t nr = 0, room = 0, i;
+	size_t room = 0;
+	int err;
 
-	while (!bpf_map_get_next_key(fd, prev, key)) {
+	while ((err = next_key(fd, prev, key, s->map, e)) > 0) {
 		memcpy(at, key, s->key_size);
 		prev = at;
 		if (!s->selects(s, key)) {
 			if (s->behind)
-				break;
+				return 0;
 			continue;
 		}
-		if (nr == room) {
+		if (*nr == room) {
 			room = room ? 2 * room : 64;
-			more = realloc(found, room * s->key_size);
+			more = realloc(*found, room * s->key_size);
 			if (!more)
-				break;
-			found = more;
+				return err_sys(e, ENOMEM, "map", s->map);
+			*found = more;
 		}
-		memcpy(found + nr++ * s->key_size, key, s->key_size);
+		memcpy(*found + (*nr)++ * s->key_size, key, s->key_size);
 	}
-	for (i = 0; i < nr; i++)
-		bpf_map_delete_elem(fd, found + i * s->key_size);
+	return err;
+}
+
+static int delete (int fd, const void *key, const char *map, struct st_err *e)
+{
+	if (fd < 0 || !bpf_map_delete_elem(fd, key) || errno == ENOENT)
+		return 0;
+	return err_sys(e, errno, "map", map);
+}
+
+/* Keys are collected first: deleting while walking would start the walk anew. */
+static int drop(int fd, const struct selection *s, struct st_err *e)
+{
+	char *found = NULL;
+	size_t nr = 0, i;
+	int err = collect(fd, s, &found, &nr, e);
+
+	for (i = 0; i < nr && !err; i++)
+		err = delete (fd, found + i * s->key_size, s->map, e);
 	free(found);
+	return err;
 }
 
 /* A trie is walked by subtrees, and a policy's prefixes are one, as its id comes first in their
  * keys. Of a subtree the leftmost leaf comes first: that of address ::, which is put there to begin
  * with. Otherwise a pod that leaves would cost the more the more prefixes other pods have.
  */
-static void drop_classes(int fd, __u32 policy_id)
+static int drop_classes(int fd, __u32 policy_id, struct st_err *e)
 {
 	const struct class_key first = { 32 + 128, policy_id, {} };
 	const struct class_value nothing = {};
-	struct selection s = { .key_size = sizeof(first),
+	struct selection s = { .map = "st_class",
+			       .key_size = sizeof(first),
 			       .selects = of_policy,
 			       .policy_at = offsetof(struct class_key, policy),
 			       .policy_id = policy_id };
+	int err;
 
-	if (!bpf_map_update_elem(fd, &first, &nothing, BPF_ANY))
+	if (fd >= 0 && !bpf_map_update_elem(fd, &first, &nothing, BPF_ANY))
 		s.behind = &first;
-	drop(fd, &s);
+	err = drop(fd, &s, e);
 	if (s.behind)
-		bpf_map_delete_elem(fd, &first);
+		err = delete (fd, &first, s.map, e) ?: err;
+	return err;
 }
 
-void maps_drop_rules(const struct datapath *dp, __u32 policy_id)
+int maps_drop_rules(const struct datapath *dp, __u32 policy_id, struct st_err *e)
 {
-	const struct selection ids = { .key_size = sizeof(struct id_key),
+	const struct selection ids = { .map = "st_ids",
+				       .key_size = sizeof(struct id_key),
 				       .selects = of_policy,
 				       .policy_at = offsetof(struct id_key, policy),
 				       .policy_id = policy_id };
+	int err = drop_classes(dp->map[MAP_st_class], policy_id, e);
 
-	drop_classes(dp->map[MAP_st_class], policy_id);
-	drop(dp->map[MAP_st_ids], &ids);
+	return err ?: drop(dp->map[MAP_st_ids], &ids, e);
 }
 
 static int of_no_pod(const struct selection *s, const void *key)
 {
+	struct st_err ignored = {};
 	struct policy p;
+	__u64 cookie;
 
-	return bpf_map_lookup_elem(s->dp->map[MAP_st_policy], key, &p) != 0;
+	memcpy(&cookie, key, sizeof(cookie));
+	return maps_get_policy(s->dp, cookie, &p, &ignored) == -ENOENT;
 }
 
 static int compare_policy_ids(const void *a, const void *b)
@@ -188,54 +245,61 @@ static int of_no_policy(const struct selection *s, const void *key)
 	return !bsearch(&id, s->ids, s->nr_ids, sizeof(id), compare_policy_ids);
 }
 
-static int list_policies(struct selection *s)
+static int list_policies(struct selection *s, struct st_err *e)
 {
-	int fd = s->dp->map[MAP_st_policy];
-	__u64 cookie, at, *prev = NULL;
 	struct policy p;
+	__u64 cookie;
+	int err;
 
 	s->ids = calloc(2 * ST_PODS_MAX, sizeof(*s->ids));
 	if (!s->ids)
-		return -ENOMEM;
-	while (s->nr_ids < 2 * ST_PODS_MAX && !bpf_map_get_next_key(fd, prev, &cookie)) {
-		if (!bpf_map_lookup_elem(fd, &cookie, &p)) {
-			s->ids[s->nr_ids++] = p.id;
-			s->ids[s->nr_ids++] = p.other_id;
-		}
-		at = cookie;
-		prev = &at;
+		return err_sys(e, ENOMEM, "map", "st_policy");
+	err = maps_next_policy(s->dp, NULL, &cookie, &p, e);
+	while (!err && s->nr_ids < 2 * ST_PODS_MAX) {
+		s->ids[s->nr_ids++] = p.id;
+		s->ids[s->nr_ids++] = p.other_id;
+		err = maps_next_policy(s->dp, &cookie, &cookie, &p, e);
 	}
 	qsort(s->ids, s->nr_ids, sizeof(*s->ids), compare_policy_ids);
-	return 0;
+	return err == -ENOENT ? 0 : err;
 }
 
-void maps_collect_garbage(const struct datapath *dp)
+int maps_collect_garbage(const struct datapath *dp, struct st_err *e)
 {
-	struct selection s = { .dp = dp, .selects = of_no_policy };
+	struct selection classes = { .map = "st_class",
+				     .dp = dp,
+				     .selects = of_no_policy,
+				     .key_size = sizeof(struct class_key),
+				     .policy_at = offsetof(struct class_key, policy) };
+	struct selection ids = { .map = "st_ids",
+				 .dp = dp,
+				 .selects = of_no_policy,
+				 .key_size = sizeof(struct id_key),
+				 .policy_at = offsetof(struct id_key, policy) };
+	struct selection pods = { .dp = dp, .selects = of_no_pod, .key_size = sizeof(__u64) };
+	int err = list_policies(&classes, e);
 
-	if (!list_policies(&s)) {
-		s.key_size = sizeof(struct class_key);
-		s.policy_at = offsetof(struct class_key, policy);
-		drop(dp->map[MAP_st_class], &s);
-		s.key_size = sizeof(struct id_key);
-		s.policy_at = offsetof(struct id_key, policy);
-		drop(dp->map[MAP_st_ids], &s);
-		free(s.ids);
-	}
-	s.selects = of_no_pod;
-	s.key_size = sizeof(__u64);
-	drop(dp->map[MAP_st_count], &s);
-	s.key_size = sizeof(struct listener_key); /* begins with the netns cookie */
-	drop(dp->map[MAP_st_listener], &s);
+	ids.ids = classes.ids;
+	ids.nr_ids = classes.nr_ids;
+	err = err ?: drop(dp->map[MAP_st_class], &classes, e);
+	err = err ?: drop(dp->map[MAP_st_ids], &ids, e);
+	free(classes.ids);
+	pods.map = "st_count";
+	err = err ?: drop(dp->map[MAP_st_count], &pods, e);
+	pods.map = "st_listener";
+	pods.key_size = sizeof(struct listener_key); /* begins with the netns cookie */
+	return err ?: drop(dp->map[MAP_st_listener], &pods, e);
 }
 
-void maps_drop_pod(const struct datapath *dp, __u64 cookie)
+int maps_drop_pod(const struct datapath *dp, __u64 cookie, struct st_err *e)
 {
 	struct listener_key k = { .netns = cookie };
+	int err = 0;
 
-	for (k.slot = 0; k.slot < ST_LISTENERS; k.slot++)
-		bpf_map_delete_elem(dp->map[MAP_st_listener], &k);
-	bpf_map_delete_elem(dp->map[MAP_st_count], &cookie);
+	for (k.slot = 0; k.slot < ST_LISTENERS && !err; k.slot++)
+		err = delete (dp->map[MAP_st_listener], &k, "st_listener", e);
+	err = err ?: delete (dp->map[MAP_st_count], &cookie, "st_count", e);
+	return err ?: delete (dp->map[MAP_st_policy], &cookie, "st_policy", e);
 }
 
 int maps_count_listeners(const struct datapath *dp, __u64 cookie)

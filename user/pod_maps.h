@@ -6,9 +6,17 @@
 #include "datapath.h"
 #include "ruleset.h"
 
-/* The policy of that name; -ENOENT if there is none. */
+/* All return 0 or -errno with e filled. A map that is not there (datapath_open_rest()) is an empty one.
+ */
+
+/* A pod's policy: under its netns cookie; the one behind the cookie *prev, or any first one (NULL) for
+ * a walk; that of a name. -ENOENT (e untouched) if there is none.
+ */
+int maps_get_policy(const struct datapath *dp, __u64 cookie, struct policy *ret, struct st_err *e);
+int maps_next_policy(const struct datapath *dp, const __u64 *prev, __u64 *ret_cookie,
+		     struct policy *ret, struct st_err *e);
 int maps_find_policy(const struct datapath *dp, const char *name, __u64 *ret_cookie,
-		     struct policy *ret);
+		     struct policy *ret, struct st_err *e);
 
 /* flags: BPF_NOEXIST, BPF_EXIST or BPF_ANY. */
 int maps_put_policy(const struct datapath *dp, __u64 cookie, const struct policy *p, __u64 flags,
@@ -17,13 +25,13 @@ int maps_put_counters(const struct datapath *dp, __u64 cookie, struct st_err *e)
 int maps_put_rules(const struct datapath *dp, const struct ruleset *rs, struct st_err *e);
 
 /* All entries of one policy in st_class and st_ids. */
-void maps_drop_rules(const struct datapath *dp, __u32 policy_id);
+int maps_drop_rules(const struct datapath *dp, __u32 policy_id, struct st_err *e);
 
 /* Everything that belongs to no policy: a policy entry was deleted by somebody else. */
-void maps_collect_garbage(const struct datapath *dp);
+int maps_collect_garbage(const struct datapath *dp, struct st_err *e);
 
-/* Its counters, and the slots of its listeners. */
-void maps_drop_pod(const struct datapath *dp, __u64 cookie);
+/* The slots of its listeners, its counters, and last its policy. */
+int maps_drop_pod(const struct datapath *dp, __u64 cookie, struct st_err *e);
 
 int maps_count_listeners(const struct datapath *dp, __u64 cookie);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The nouns of pod.h. */
-#include "pod.h"
+#include "pod_impl.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -59,7 +59,7 @@ static void check_link(const char *path, struct pod *pod)
 	close(fd);
 }
 
-static void examine(const struct datapath *dp, struct pod *pod)
+void pod_examine(const struct datapath *dp, struct pod *pod)
 {
 	char dir[PATH_MAX], path[PATH_MAX];
 	int i;
@@ -71,7 +71,9 @@ static void examine(const struct datapath *dp, struct pod *pod)
 	}
 	if (snprintf(path, sizeof(path), "%s/" INBOUND_NAME, dir) < PATH_MAX)
 		check_link(path, pod);
-	if (!(pod->policy.flags & POLICY_ACTIVE))
+	if (pod->policy.flags & POLICY_DRAINING)
+		judge(pod, POD_DRAINING, "new connections go direct, live ones are kept");
+	else if (!(pod->policy.flags & POLICY_ACTIVE))
 		judge(pod, POD_INCOMPLETE, "attach did not complete");
 	if (pod->nr_links < NR_LINKS)
 		judge(pod, POD_INCOMPLETE, "links are missing");
@@ -83,8 +85,8 @@ int pod_read(const char *name,
 			 struct st_err *e),
 	     void *ctx, struct st_err *e)
 {
-	__u64 key, *prev = NULL, at;
 	struct datapath dp;
+	struct pod pod;
 	int lock, err, found = 0;
 
 	if (name && pod_check_name(name, e))
@@ -97,21 +99,22 @@ int pod_read(const char *name,
 		close(lock);
 		return err == -ENOENT && !name ? 0 : err;
 	}
-	while (!err && !bpf_map_get_next_key(dp.map[MAP_st_policy], prev, &key)) {
-		struct pod pod = { .cookie = key };
+	memset(&pod, 0, sizeof(pod));
+	err = maps_next_policy(&dp, NULL, &pod.cookie, &pod.policy, e);
+	while (!err) {
+		__u64 cookie = pod.cookie;
 
-		at = key;
-		prev = &at;
-		if (bpf_map_lookup_elem(dp.map[MAP_st_policy], &key, &pod.policy) ||
-		    (name && strcmp(name, pod.policy.name)))
-			continue;
-		found = 1;
-		examine(&dp, &pod);
-		err = each(ctx, &dp, &pod, e);
+		if (!name || !strcmp(name, pod.policy.name)) {
+			found = 1;
+			pod_examine(&dp, &pod);
+			err = each(ctx, &dp, &pod, e);
+		}
+		memset(&pod, 0, sizeof(pod));
+		err = err ?: maps_next_policy(&dp, &cookie, &pod.cookie, &pod.policy, e);
 	}
 	datapath_close(&dp);
 	close(lock);
-	return err ? err : name && !found ? -ENOENT : 0;
+	return err != -ENOENT || (name && !found) ? err : 0;
 }
 
 int pod_counters(const struct datapath *dp, __u64 cookie, struct counters *ret)

@@ -1,17 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# Broken states: pins and map entries that somebody deleted, verbs that the kernel refused something
-# or that were killed half-way. None of it may capture by half, and the next verb clears it away.
-# No proxy runs here, so that captured traffic is refused.
+# Broken states: pins and map entries that somebody deleted. None of it may capture by half, and the
+# next verb clears it away. No proxy runs here, so that captured traffic is refused.
 # shellcheck disable=SC2317 # check runs the functions
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 # shellcheck source=tests/e2e/e2e.sh
 . "$(dirname "$0")/e2e.sh"
 env_private "$@"
-
-POINT=		# where the verb was stopped, for messages
 
 # shape: all that there is of pod a, and of all pods together
 shape() {
@@ -35,9 +32,9 @@ start_anew() {
 
 # as_before: inside check: pod a is not captured and nothing of it is there: see start_anew
 as_before() {
-	same "$DIRECT" "$(reach a)" "pod a is captured$POINT"
+	same "$DIRECT" "$(reach a)" "pod a is captured"
 	diff <(echo "$SHAPE") <(shape) && return
-	echo "this is left behind$POINT"
+	echo "this is left behind"
 	return 1
 }
 
@@ -51,7 +48,7 @@ detached() {
 # attached: inside check: attach makes a whole pod of whatever pod a is
 attached() {
 	attach a
-	same "$REFUSED" "$(reach a)" "pod a is not captured$POINT"
+	same "$REFUSED" "$(reach a)" "pod a is not captured"
 	has "$("$ST" status a)" '^a: attached$'
 }
 
@@ -153,126 +150,4 @@ beside "deleted: the directory of the pod's links" wreck rm -r "$PINS/pods/a"
 beside "deleted: the directory of all pods" pods_directory
 beside "deleted: the pod's policy" wreck policy_delete
 beside "deleted: the pod's counters" wreck entry_delete st_count
-
-# --- what the kernel refused, and what was killed ---------------------------------------------------
-
-ATTACH_A=(attach --cgroup "$CG/a" --netns /run/netns/a --ipv6=on)
-FAULTS=$TEST_BIN/e2e_faults.so
-
-# The bpf() commands that change something; being killed at another one is being killed at the next
-# of these. MAP_CREATE, MAP_UPDATE_ELEM, MAP_DELETE_ELEM, PROG_LOAD, OBJ_PIN, LINK_CREATE:
-CHANGES='^(0|2|3|5|6|28)$'
-
-# points CALL STEP VERB ARG...: the numbers of the verb's calls of that name; of bpf() each STEPth and
-# those that change something, where the same command comes many times in a row only the first and last
-points() {
-	local call=$1 step=$2
-	shift 2
-	LD_PRELOAD=$FAULTS ST_CALLS=$TMP/calls "$ST" "$@"
-	awk -v call="$call" -v step="$step" -v changes="$CHANGES" '
-		$1 == call { command[++n] = $2 }
-		END {
-			for (i = 1; i <= n; i++)
-				if (call != "bpf" || i % step == 0 || command[i] ~ changes &&
-				    (command[i] != command[i - 1] || command[i] != command[i + 1]))
-					print i
-		}' "$TMP/calls"
-}
-
-# inject CALL HOW N VERB ARG...: runs the verb, and HOW happens at its Nth such call
-inject() {
-	local fault="$1 $3 $2"
-	shift 3
-	POINT=" ($1, $fault)"
-	# In braces, so that the shell does not report who was killed
-	{ LD_PRELOAD=$FAULTS ST_FAULT=$fault "$ST" "$@" > "$TMP/output" 2>&1; } 2> /dev/null
-}
-
-# attach_fails CALL STEP: a call fails: then attach is done, or undone and told
-attach_fails() {
-	local n all status
-	all=$(points "$1" "$2" "${ATTACH_A[@]}")
-	"$ST" detach a
-	for n in $all; do
-		status=0
-		inject "$1" 12 "$n" "${ATTACH_A[@]}" || status=$?
-		if [[ $status == 0 ]]; then
-			same "$REFUSED" "$(reach a)" "attach succeeded$POINT"
-			"$ST" detach a
-		else
-			same 1 "$status" "exit status$POINT"
-			has "$(head -n 1 "$TMP/output")" '^socktables: attach: .*: .'
-		fi
-		as_before
-	done
-}
-
-# attach_killed CALL STEP: killed at a call: then detach, or attach and detach, clear it away
-attach_killed() {
-	local n all i=0
-	all=$(points "$1" "$2" "${ATTACH_A[@]}")
-	"$ST" detach a
-	for n in $all; do
-		inject "$1" kill "$n" "${ATTACH_A[@]}" || true
-		has "$(reach a)" "^($DIRECT|$REFUSED)\$"
-		((++i % 2)) || attached
-		detached
-	done
-}
-
-detach_killed() {
-	local n all i=0
-	attach a
-	all=$(points "$1" "$2" detach a)
-	for n in $all; do
-		attach a
-		inject "$1" kill "$n" detach a || true
-		has "$(reach a)" "^($DIRECT|$REFUSED)\$"
-		((++i % 2)) || attached
-		detached
-	done
-}
-
-# What was on lo before stays there, whatever happens on the way.
-six_was_there() {
-	local n
-	ip -n a address add ::6/128 dev lo nodad
-	for n in $(points bpf 20 "${ATTACH_A[@]}"); do
-		"$ST" detach a || true
-		inject bpf 12 "$n" "${ATTACH_A[@]}" || true
-		six a || { echo "::6 is gone$POINT" && return 1; }
-	done
-	"$ST" detach a || true
-	six a
-}
-
-# The old policy, or the new one.
-update_killed() {
-	local n all
-	attach a
-	all=$(points bpf 20 update a --ipv6=on -o 80)
-	for n in $all; do
-		attach a
-		inject bpf kill "$n" update a --ipv6=on -o 80 || true
-		has "$(reach a)" "^($REFUSED|outside outside ${REFUSED#* * })\$"
-		detached
-	done
-}
-
-beside "attach: any bpf() call fails" attach_fails bpf 20
-beside "attach: any bpf() call fails, and ::6 was there before" six_was_there
-beside "attach: mkdir() fails" attach_fails mkdir 1
-beside "attach: sendto() fails" attach_fails sendto 1
-beside "attach: flock() fails" attach_fails flock 1
-beside "attach: killed at any bpf() call" attach_killed bpf 20
-beside "attach: killed at mkdir()" attach_killed mkdir 1
-beside "attach: killed at sendto()" attach_killed sendto 1
-beside "update: killed at any bpf() call" update_killed
-beside "detach: killed at any bpf() call" detach_killed bpf 20
-beside "detach: killed at unlink()" detach_killed unlink 1
-beside "detach: killed at rmdir()" detach_killed rmdir 1
-CHANGES='none'
-alone "attach that loads the datapath: bpf() calls fail" attach_fails bpf 26
-alone "attach that loads the datapath: killed" attach_killed bpf 31
-alone "attach that loads the datapath: killed at rename" attach_killed rename 1
 finish
