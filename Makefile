@@ -23,7 +23,7 @@ LDLIBS := -lbpf -ljansson -lmnl
 
 SHARED_BPF := outbound reply origdst
 LIB_SRC := bpffs cgroup config config_flags config_lists datapath err gone idmap import import_guess istio_env istio_rules list_file netlink netns \
-	options own_cgroup pod pod_attach pod_compare validate pod_detach pod_env pod_maps pod_read prefix probe resolv rule \
+	options own_cgroup pod pod_attach pod_compare validate pod_detach pod_drain pod_env pod_maps pod_read prefix probe resolv rule \
 	rule_form rules rules_effect rules_read ruleset values why
 CMD_SRC := main cmd cmd_attach cmd_explain cmd_import cmd_probe cmd_show cmd_istio istio_show
 # What needs neither root nor libbpf, for tests and fuzzers.
@@ -37,7 +37,7 @@ UNIT_SHARED := flags rows rows_run twin oracle oracle_walk oracle_print draw tri
 FUZZERS := verdict flags import
 E2E_PROGRAMS := $(filter-out faults,$(basename $(notdir $(wildcard tests/e2e/*.c))))
 T := $(B)/tests
-SKELS := $(B)/st_all.skel.h $(B)/st_in.skel.h $(T)/kernel_test.skel.h
+SKELS := $(B)/st_all.skel.h $(B)/st_in.skel.h $(B)/st_live.skel.h $(T)/kernel_test.skel.h
 
 .PHONY: all help demo test soak vm test-programs lint format clean
 .DELETE_ON_ERROR:
@@ -69,6 +69,10 @@ $(B)/st_all.o: $(patsubst %,$(B)/%.bpf.o,$(SHARED_BPF))
 	$(Q)$(BPFTOOL) gen object $@ $^
 
 $(B)/st_in.o: $(B)/inbound.bpf.o
+	$(call msg,BPFLINK)
+	$(Q)$(BPFTOOL) gen object $@ $^
+
+$(B)/st_live.o: $(B)/live.bpf.o
 	$(call msg,BPFLINK)
 	$(Q)$(BPFTOOL) gen object $@ $^
 

@@ -265,7 +265,7 @@ static __always_inline int dns_agent_sends(struct bpf_sock_addr *ctx, struct bpf
 	__u32 n = mark_number(&to, MARK_QUERY);
 	__be16 port = RD(ctx->user_port);
 
-	if (!p || !(p->flags & POLICY_ACTIVE) || (!n && addr_is_loopback(&to)))
+	if (!p || !(p->flags & (POLICY_ACTIVE | POLICY_DRAINING)) || (!n && addr_is_loopback(&to)))
 		return 1;
 	shown = addr_is_v4(&to) ? p->src4 : p->src6;
 	if (!n && addr_equal(&to, &shown))

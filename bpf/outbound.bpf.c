@@ -176,7 +176,7 @@ static __always_inline void note_tproxy(struct bpf_sock_addr *ctx, struct bpf_so
 static __always_inline int on_connect(struct bpf_sock_addr *ctx, int in6)
 {
 	__u64 netns = bpf_get_netns_cookie(ctx);
-	const struct policy *p = policy_of(netns);
+	const struct policy *p = bpf_map_lookup_elem(&st_policy, &netns);
 	struct bpf_sock *sk = ctx->sk;
 	struct addr source = {};
 	struct origin *o;
@@ -186,6 +186,10 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, int in6)
 	if (!p || !sk)
 		return 1;
 	o = origin_of(sk);
+	if (!(p->flags & POLICY_ACTIVE)) {
+		connect_pass(ctx, sk, o, in6);
+		return 1;
+	}
 	f = flow_from(ctx, sk, o, in6);
 	if (flow_matters(p, &f))
 		flow_classify(p, &f, sk, &source);

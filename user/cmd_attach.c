@@ -40,13 +40,31 @@ const struct option_table update_tables[1] = {
 
 struct detach_args {
 	int all, stale;
+	__u32 drain; /* seconds; 0: not */
 };
+
+#define DRAIN_SECONDS 60
+
+static int set_drain(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
+{
+	struct detach_args *a = ctx;
+
+	(void)row;
+	a->drain = DRAIN_SECONDS;
+	if (value && number_parse(value, 1, 86400, &a->drain))
+		return err_set(e, EINVAL, "--drain", value,
+			       "not a number of seconds from 1 to 86400");
+	return 0;
+}
 
 static const struct option_row detach_rows[] = {
 	{ "all", 0, NULL, "every pod, and what killed commands left behind", option_set_bool,
 	  offsetof(struct detach_args, all) },
 	{ "stale", 0, NULL, "with --all: only pods whose cgroup or namespace is gone",
 	  option_set_bool, offsetof(struct detach_args, stale) },
+	{ "drain", 0, "[=SECONDS]",
+	  "redirect nothing new, detach when live connections have ended, at most so long (60)",
+	  set_drain, 0 },
 	{},
 };
 
@@ -157,25 +175,50 @@ int cmd_update(const struct command *self, int argc, char **argv, struct st_err 
 	return status;
 }
 
+/* Exit status of a detach that lets live connections end first. */
+static int drain_and_detach(const struct detach_args *a, const char *name, struct st_err *e)
+{
+	unsigned int left = 0;
+	int err = pod_drain(name, a->drain, &left, e);
+
+	if (err == -ENOENT && a->all)
+		err = 0; /* then there may be wrecks */
+	if (!err)
+		err = a->all ? pod_detach_all(0, e) : pod_detach(name, 1, e);
+	if (!err && left)
+		fprintf(stderr,
+			"socktables: detach: after %u s, %u connection%s that had not ended lost "
+			"%s "
+			"original destination\n",
+			a->drain, left, left == 1 ? "" : "s", left == 1 ? "its" : "their");
+	return cmd_result(err, name, e);
+}
+
 int cmd_detach(const struct command *self, int argc, char **argv, struct st_err *e)
 {
 	struct detach_args a = {};
 	void *ctx[] = { &a };
 	char **args;
 	int status, n = cmd_parse(self, ctx, argc, argv, &args, &status, e);
+	const char *name;
 
 	if (n < 0)
 		return status;
-	if (n != !a.all || (a.stale && !a.all)) {
-		err_set(e, EINVAL, "arguments", NULL, "one pod's NAME, or --all, is needed");
+	if (n != !a.all || (a.stale && (!a.all || a.drain))) {
+		err_set(e, EINVAL, "arguments", NULL,
+			n != !a.all ? "one pod's NAME, or --all, is needed"
+				    : "--stale goes with --all, and not with --drain");
 		err_hint(e, "try 'socktables detach --help'");
 		return EXIT_USAGE;
 	}
-	if (n && pod_check_name(args[0], e))
+	name = n ? args[0] : NULL;
+	if (name && pod_check_name(name, e))
 		return EXIT_USAGE;
 	if (root_needed(e))
 		return EXIT_FAILED;
+	if (a.drain)
+		return drain_and_detach(&a, name, e);
 	if (a.all)
 		return pod_detach_all(a.stale, e) ? EXIT_FAILED : EXIT_DONE;
-	return cmd_result(pod_detach(args[0], e), args[0], e);
+	return cmd_result(pod_detach(name, 0, e), name, e);
 }

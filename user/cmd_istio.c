@@ -125,7 +125,7 @@ static int cleanup(const struct istio *i, struct st_err *e)
 		snprintf(t.name, sizeof(t.name), "%.*s", ST_NAME_MAX - 1, i->name);
 	else if (!t.is_attached && !find_target(i, &t, &ignored))
 		name_by_cgroup(t.cgroup, t.name);
-	err = pod_check_name(t.name, &ignored) ? -ENOENT : pod_detach(t.name, e);
+	err = pod_check_name(t.name, &ignored) ? -ENOENT : pod_detach(t.name, 0, e);
 	if (err && (err != -ENOENT || e->text[0]))
 		return err;
 	if (err)

@@ -21,7 +21,10 @@ static const struct command commands[] = {
 	  cmd_attach, attach_tables, 2 },
 	{ "update", "NAME [policy]", "give an attached pod a new policy",
 	  "  socktables update web -o 15020,3306\n" ABOUT_LISTS, cmd_update, update_tables, 1 },
-	{ "detach", "NAME | --all", "stop capturing, from any state", "  socktables detach web\n",
+	{ "detach", "NAME | --all [--stale] [--drain]", "stop capturing, from any state",
+	  "  socktables detach web\n"
+	  "  socktables detach web --drain=30\n"
+	  "  socktables detach --all --stale\n",
 	  cmd_detach, detach_tables, 1 },
 	{ "status", "[NAME]", "what is attached, and whether it works",
 	  "  socktables status\n  socktables status web --json\n", cmd_status, noun_tables, 1 },

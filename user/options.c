@@ -33,17 +33,22 @@ static size_t count_rows(const struct option_table *tables, size_t nr_tables)
 	return nr;
 }
 
+static int needs_value(const struct option_row *row)
+{
+	return row->metavar && *row->metavar != '[';
+}
+
 static void parser_add(struct parser *p, const struct option_row *row, void *ctx)
 {
 	char *end = p->shorts + strlen(p->shorts);
 
 	p->flags[p->nr] = (struct flag){ row, ctx };
 	p->longs[p->nr].name = row->name;
-	p->longs[p->nr].has_arg = row->metavar ? required_argument : optional_argument;
+	p->longs[p->nr].has_arg = needs_value(row) ? required_argument : optional_argument;
 	p->longs[p->nr].val = FIRST_VAL + p->nr;
 	p->nr++;
 	if (row->letter)
-		sprintf(end, "%c%s", row->letter, row->metavar ? ":" : "");
+		sprintf(end, "%c%s", row->letter, needs_value(row) ? ":" : "");
 }
 
 static int parser_init(struct parser *p, const struct option_table *tables, size_t nr_tables)
@@ -176,7 +181,7 @@ static int help_flag(const struct option_row *row, char *text)
 {
 	return snprintf(text, OPTION_TEXT_MAX, "  %c%c%s --%s%s%s", row->letter ? '-' : ' ',
 			row->letter ? row->letter : ' ', row->letter ? "," : " ", row->name,
-			row->metavar ? " " : "[=false]", row->metavar ? row->metavar : "");
+			needs_value(row) ? " " : "", row->metavar ? row->metavar : "[=false]");
 }
 
 void options_help(FILE *f, const struct option_table *tables, size_t nr_tables)

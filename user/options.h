@@ -10,9 +10,11 @@
 #include "err.h"
 
 struct option_row {
-	const char *name;    /* long name, without the dashes; NULL ends a table */
-	char letter;	     /* short name, 0 if there is none */
-	const char *metavar; /* what --help calls the value; NULL: a boolean */
+	const char *name; /* long name, without the dashes; NULL ends a table */
+	char letter;	  /* short name, 0 if there is none */
+	const char
+		*metavar; /* what --help calls the value, "[=WHAT]" if it may be left out; NULL: a
+			      * boolean */
 	const char *help;
 	/* Takes one value into ctx; for a boolean NULL means the flag stood alone. A flag given
 	 * twice is set twice, and the last one must win. Returns 0 or -errno with e filled.

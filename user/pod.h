@@ -54,8 +54,17 @@ int pod_attach(const struct pod_spec *spec, struct st_err *e);
 /* -ENOENT: not attached. Only name, config and resolv_conf of spec are used. */
 int pod_update(const struct pod_spec *spec, struct st_err *e);
 
-/* -ENOENT: not attached. Works on whatever part of the pod is there. */
-int pod_detach(const char *name, struct st_err *e);
+/* -ENOENT: not attached. Works on whatever part of the pod is there. With only_drained, a pod that was
+ * attached again since pod_drain() is left: -ECANCELED.
+ */
+int pod_detach(const char *name, int only_drained, struct st_err *e);
+
+/* Stops redirecting new connections of the pod, or of all pods (NULL), and returns when no redirected
+ * connection of theirs is left, or after so many seconds; *ret_left is how many there are still. DNS
+ * over UDP is waited for no longer than a resolver waits. Nothing is detached yet. Killed meanwhile,
+ * the pods stay as they are then: draining. -ENOENT: not attached. -ECANCELED: attached again.
+ */
+int pod_drain(const char *name, unsigned int seconds, unsigned int *ret_left, struct st_err *e);
 
 /* All pods, all wrecks and the datapath itself; or all pods whose cgroup or namespace is gone. */
 int pod_detach_all(int only_stale, struct st_err *e);

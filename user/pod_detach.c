@@ -101,7 +101,7 @@ int pod_remove_datapath_if_unused(struct datapath *dp, struct st_err *e)
 	return remove_datapath(dp, e);
 }
 
-static int detach_locked(struct datapath *dp, const char *name, struct st_err *e)
+static int detach_locked(struct datapath *dp, const char *name, int only_drained, struct st_err *e)
 {
 	char dir[PATH_MAX];
 	struct policy p;
@@ -111,7 +111,9 @@ static int detach_locked(struct datapath *dp, const char *name, struct st_err *e
 	bpffs_pod_dir(name, dir);
 	err = datapath_open_rest(dp, e);
 	err = err ?: maps_find_policy(dp, name, &cookie, &p, e);
-	if (!err) {
+	if (!err && only_drained && p.flags & POLICY_ACTIVE) {
+		err = err_set(e, ECANCELED, "pod", name, "was attached again meanwhile");
+	} else if (!err) {
 		err = pod_remove(dp, name, cookie, &p, e);
 	} else if (err == -ENOENT) { /* there may be links without a policy */
 		err = bpffs_has(dir, e);
@@ -122,7 +124,7 @@ static int detach_locked(struct datapath *dp, const char *name, struct st_err *e
 	return err ?: pod_remove_datapath_if_unused(dp, e);
 }
 
-int pod_detach(const char *name, struct st_err *e)
+int pod_detach(const char *name, int only_drained, struct st_err *e)
 {
 	struct datapath dp;
 	int lock, err;
@@ -132,7 +134,7 @@ int pod_detach(const char *name, struct st_err *e)
 	lock = bpffs_lock(1, e);
 	if (lock < 0)
 		return lock;
-	err = detach_locked(&dp, name, e);
+	err = detach_locked(&dp, name, only_drained, e);
 	datapath_close(&dp);
 	close(lock);
 	return err;

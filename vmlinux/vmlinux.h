@@ -33,6 +33,7 @@ struct socket {
 	struct file *file;
 };
 
+
 struct sock {
 	struct socket *sk_socket;
 };
@@ -66,8 +67,23 @@ struct sock_common {
 	struct in6_addr skc_v6_rcv_saddr;
 };
 
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
 struct bpf_iter__tcp {
+	struct bpf_iter_meta *meta;
 	struct sock_common *sk_common;
+};
+
+/* bpf/live.bpf.c: the sockets of a namespace, for the command to count. */
+struct udp_sock;
+
+struct bpf_iter__udp {
+	struct bpf_iter_meta *meta;
+	struct udp_sock *udp_sk;
 };
 
 #pragma clang attribute pop

@@ -23,6 +23,11 @@ attach() {
 	"$ST" attach --cgroup "$CG/$pod" --netns "/run/netns/$pod" --name "$pod" --ipv6=on "$@"
 }
 
+# detach_if POD: detaches it if it is attached
+detach_if() {
+	"$ST" detach "$1" 2> /dev/null || [[ $? == 3 ]]
+}
+
 # --- servers --------------------------------------------------------------------------------------
 
 # serve LOG RUN... "$STUB" ARG...: starts a stub by pod_run or the like; its pid is in $SERVED
@@ -103,6 +108,41 @@ reach() {
 	DIRECT='outside outside outside outside app app'
 	CAPTURED='proxy proxy agent agent proxy proxy'
 	REFUSED='ECONNREFUSED ECONNREFUSED ECONNREFUSED ECONNREFUSED ECONNREFUSED ECONNREFUSED'
+}
+
+# keep NAME RUN...: e2e_dial -k in the background; each line written to $TMP/NAME.in gets an answer
+keep() {
+	keep_start "$@"
+	wait_for 10 grep -q . "$TMP/$1.out"
+}
+
+# keep_start NAME RUN...: the same, without waiting for the first answer
+keep_start() {
+	local name=$1
+	shift
+	rm -f "$TMP/$name.in"
+	mkfifo "$TMP/$name.in"
+	: > "$TMP/$name.out"
+	"$@" <> "$TMP/$name.in" > "$TMP/$name.out" 2>&1 &
+	KEPT[$name]=$!
+}
+declare -A KEPT=()
+
+# hang_up NAME: ends it
+hang_up() {
+	stop "$(pgrep -P "${KEPT[$1]}")"
+}
+
+# still WHO NAME...: inside check: these connections are answered by WHO once more
+still() {
+	local who=$1 name before
+	shift
+	for name; do
+		before=$(wc -l < "$TMP/$name.out")
+		echo again > "$TMP/$name.in"
+		wait_for 10 awk -v n="$before" 'END { exit !(NR > n) }' "$TMP/$name.out"
+		has "$(tail -n 1 "$TMP/$name.out")" "^$who copy="
+	done
 }
 
 # --- what is there --------------------------------------------------------------------------------

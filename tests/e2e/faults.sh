@@ -157,14 +157,10 @@ fails() {
 
 attach_fails() {
 	OLD=$DETACHED NEW=$ATTACHED
-	begin detach_if
+	begin detach_if a
 	fails "${ATTACH_A[@]}"
 	"$ST" "${ATTACH_A[@]}"
 	whole "$REFUSED"
-}
-
-detach_if() {
-	"$ST" detach a 2> /dev/null || [[ $? == 3 ]]
 }
 
 attach_again_fails() {
@@ -231,7 +227,7 @@ killed() {
 
 attach_killed() {
 	OLD=$DETACHED SEEN=("$DIRECT" "$REFUSED")
-	begin detach_if
+	begin detach_if a
 	killed "${ATTACH_A[@]}"
 }
 
@@ -243,7 +239,7 @@ attached_killed() {
 }
 
 reattach() {
-	detach_if
+	detach_if a
 	"$ST" "${ATTACH_A[@]}"
 }
 
@@ -257,10 +253,10 @@ update_killed() {
 # What is not ours stays, wherever attach is killed or fails.
 six_was_there() {
 	local name n points
-	detach_if
+	detach_if a
 	ip -n a address add ::6/128 dev lo nodad
 	points=$(points "${ATTACH_A[@]}" | sed -nE 's/^((sendto|bpf|mkdir) .*) 1$/\1/p')
-	detach_if
+	detach_if a
 	while read -r name n; do
 		inject signal=KILL "$name" "$n" "${ATTACH_A[@]}" || true
 		"$ST" detach a || true

@@ -80,22 +80,6 @@ detach_leaves_nothing() {
 	same "$DIRECT" "$(reach a)"
 }
 
-c_is_stale() {
-	"$ST" status c | grep -q '^c: stale$'
-}
-
-# As with a StatefulSet, whose pods come back under their names in a new namespace.
-stale_name() {
-	pod_make c
-	attach c
-	ip netns del c
-	wait_for 10 c_is_stale # the kernel takes its time
-	ip netns add c
-	attach c
-	has "$("$ST" status c)" '^c: attached$'
-	"$ST" detach c
-}
-
 # Ephemeral ports may begin below 15053, so that a client on another address gets it.
 clients_with_agents_port() {
 	has "$(dial a -b "$POD4:15053" "dns:$SVC4:53")" "^peer=$SVC4:53 a=10.0.0.15\$"
@@ -157,32 +141,10 @@ other_name() {
 
 pod_make b
 check "attaching the same pod again is no error" attach_again
-check "a name whose pod is gone is free" stale_name
 check "a name that is taken is refused" name_taken
 check "a namespace that has another name, or another cgroup, is refused" other_name
 
 # --- live connections, two pods -------------------------------------------------------------------
-
-# keep NAME RUN...: e2e_dial -k in the background; each line written to $TMP/NAME.in gets an answer
-keep() {
-	local name=$1
-	shift
-	mkfifo "$TMP/$name.in"
-	"$@" <> "$TMP/$name.in" > "$TMP/$name.out" 2>&1 &
-	wait_for 10 grep -q . "$TMP/$name.out"
-}
-
-# still WHO NAME...: inside check: these connections are answered by WHO once more
-still() {
-	local who=$1 name before
-	shift
-	for name; do
-		before=$(wc -l < "$TMP/$name.out")
-		echo again > "$TMP/$name.in"
-		wait_for 10 awk -v n="$before" 'END { exit !(NR > n) }' "$TMP/$name.out"
-		has "$(tail -n 1 "$TMP/$name.out")" "^$who copy="
-	done
-}
 
 update_live() {
 	"$ST" update web.v1 --ipv6=on -o 80
@@ -245,7 +207,7 @@ check "two pods do not mind each other; attach leaves live connections alone" tw
 check "detach leaves nothing" detach_leaves_nothing
 check "redirected connections survive detach" still proxy out4 out6 in4
 
-# --- addresses, bpffs, many at once ---------------------------------------------------------------
+# --- addresses, bpffs -----------------------------------------------------------------------------
 
 six_added() {
 	not six a
@@ -285,38 +247,4 @@ bpffs_mounted() {
 
 check "bpffs is mounted if it is not" bpffs_mounted
 
-# at_once CMD...: runs CMD N for N from 1 to 20, all at once; prints how many succeeded
-at_once() {
-	local n pids=() done=0
-	for ((n = 1; n <= 20; n++)); do
-		"$@" "$n" &
-		pids+=($!)
-	done
-	for n in "${pids[@]}"; do
-		wait "$n" && done=$((done + 1))
-	done
-	echo "$done"
-}
-
-attach_nth() {
-	attach "n$1"
-}
-
-detach_nth() {
-	"$ST" detach "n$1"
-}
-
-twenty() {
-	local n
-	for ((n = 1; n <= 20; n++)); do
-		mkdir "$CG/n$n"
-		ip netns add "n$n"
-	done
-	same 20 "$(at_once attach_nth)" "attached"
-	same 20 "$("$ST" status --json | jq 'map(select(.state == "attached" and .links.attached == 13)) | length')"
-	same 20 "$(at_once detach_nth)" "detached"
-	nothing_left n1
-}
-
-check "twenty attaches at once, then twenty detaches" twenty
 finish
