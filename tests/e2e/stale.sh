@@ -55,7 +55,7 @@ stale_detached() {
 	"$ST" detach --all --stale
 	same c "$("$ST" status --json | jq -r '.[].name')" "pods that are left"
 	same "$before" "$(links c)" "links of the pod that lives"
-	same "" "$(cd "$PINS/pods" && ls | grep -v '^c$')" "pins of the others"
+	same "$PINS/pods/c" "$(find "$PINS/pods" -mindepth 1 -maxdepth 1)" "pins of pods"
 	same "" "$("$TEST_BIN/e2e_state" "$CG/c" /run/netns/c | grep nobody)" "their entries in maps"
 	not six b || { echo "::6 is left in the namespace of b" && return 1; }
 	"$ST" detach c
