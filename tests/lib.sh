@@ -148,11 +148,12 @@ netns_settings() {
 	EOF2
 }
 
-# cgroup_kill DIR: ends every process of a cgroup, one by one (there is no cgroup.kill before Linux 5.14)
+# cgroup_kill DIR: ends every process of a cgroup, one by one (there is no cgroup.kill before Linux 5.14).
+# One that is just ending is listed as 0, which to kill means the caller's own process group.
 cgroup_kill() {
 	local pid
 	while read -r pid; do
-		kill -KILL "$pid" 2>/dev/null
+		((pid == 0)) || kill -KILL "$pid" 2>/dev/null
 	done < "$1/cgroup.procs"
 	! grep -q . "$1/cgroup.procs"
 }

@@ -162,6 +162,29 @@ links() {
 		$1 == "cgroup_id" && $2 == cgroup || $1 == "netns_ino" && $2 == ns { print id }'
 }
 
+# pinned KIND: all pinned programs, maps or links as JSON, one a line; .pin is the path below $PINS
+pinned() {
+	bpftool -jf "$1" show | jq -c --arg at "$PINS/" '.[] | . +
+		{ pin: [.pinned[]? | select(startswith($at)) | .[($at | length):]][0] } | select(.pin)'
+}
+
+# objects: all programs, maps and links that the pins hold, as "KIND ID"
+objects() {
+	local kind
+	for kind in prog map link; do
+		pinned "$kind" | jq -r --arg kind "$kind" '"\($kind) \(.id)",
+			"map \(.map_ids[]?)", (.prog_id | select(.) | "prog \(.)")'
+	done | sort -u
+}
+
+# all_gone LIST: none of these objects is there any more
+all_gone() {
+	local kind id
+	while read -r kind id; do
+		not bpftool "$kind" show id "$id" || return 1
+	done <<< "$1"
+}
+
 # six POD: succeeds if ::6 is on the pod's lo
 six() {
 	ip -n "$1" -6 address show dev lo | grep -q 'inet6 ::6/128'

@@ -12,12 +12,6 @@ env_private "$@"
 
 # --- what attach makes ----------------------------------------------------------------------------
 
-# pinned KIND: all pinned programs, maps or links as JSON, one a line; .pin is the path below $PINS
-pinned() {
-	bpftool -jf "$1" show | jq -c --arg at "$PINS/" '.[] | . +
-		{ pin: [.pinned[]? | select(startswith($at)) | .[($at | length):]][0] } | select(.pin)'
-}
-
 pins_as_designed() {
 	local pods="pods/web:v1" kind
 	same "$(find "$PINS" -type f -printf '%P\n' | sort)" \
@@ -50,23 +44,6 @@ maps_read_well() {
 	same true "$(formatted st_class 'all(.key.addr.w | length == 4)')"
 	same true "$(formatted st_ids 'any(.key.kind == 1 and .key.value == 15020)')"
 	same true "$(formatted st_count 'all(.values[0].value.n | length > 20)')"
-}
-
-# objects: all programs, maps and links that the pins hold, as "KIND ID"
-objects() {
-	local kind
-	for kind in prog map link; do
-		pinned "$kind" | jq -r --arg kind "$kind" '"\($kind) \(.id)",
-			"map \(.map_ids[]?)", (.prog_id | select(.) | "prog \(.)")'
-	done | sort -u
-}
-
-# all_gone LIST: none of these objects is there any more
-all_gone() {
-	local kind id
-	while read -r kind id; do
-		not bpftool "$kind" show id "$id" || return 1
-	done <<< "$1"
 }
 
 detach_leaves_nothing() {
