@@ -144,7 +144,7 @@ int pod_replace_rules(const struct datapath *dp, const struct netns *ns, const s
 	__u32 wanted = pod_env_wanted(p), kept = old->flags & POLICY_ADDED, spare;
 	int err;
 
-	err = check_change(old, p, e);
+	err = datapath_knows(dp, p, e) ?: check_change(old, p, e);
 	if (err)
 		return err;
 	/* Live connections of a transparent proxy need the way that their mark leads, until detach. */

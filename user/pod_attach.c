@@ -133,7 +133,7 @@ static int link_hooks(const struct attaching *a, struct st_err *e)
 	return err;
 }
 
-static int link_inbound(const struct attaching *a, struct st_err *e)
+static int link_inbound(struct attaching *a, struct st_err *e)
 {
 	int link, err, prog;
 
@@ -142,9 +142,12 @@ static int link_inbound(const struct attaching *a, struct st_err *e)
 	prog = datapath_load_inbound(&a->dp, a->ns.cookie, e);
 	if (prog < 0)
 		return prog;
-	link = bpf_link_create(prog, a->ns.fd, BPF_SK_LOOKUP, NULL);
-	err = link < 0 ? err_sys(e, errno, "hook", "sk_lookup")
-		       : pin_link(a->dir, INBOUND_NAME, link, e);
+	err = datapath_mix(&a->dp, e);
+	if (!err) {
+		link = bpf_link_create(prog, a->ns.fd, BPF_SK_LOOKUP, NULL);
+		err = link < 0 ? err_sys(e, errno, "hook", "sk_lookup")
+			       : pin_link(a->dir, INBOUND_NAME, link, e);
+	}
 	close(prog);
 	return err;
 }
@@ -194,6 +197,9 @@ static int attach_all(struct attaching *a, struct st_err *e)
 	__u32 wanted = pod_env_wanted(p);
 	int err;
 
+	err = datapath_knows(&a->dp, p, e);
+	if (err)
+		return err;
 	p->flags &= ~POLICY_ACTIVE;
 	record = *p;
 	record.flags |= wanted;

@@ -93,8 +93,13 @@ int pod_detach(const char *name, struct st_err *e)
 	if (lock < 0)
 		return lock;
 	bpffs_pod_dir(name, dir);
-	err = datapath_open_rest(&dp);
-	if (!err && !maps_find_policy(&dp, name, &cookie, &p))
+	err = datapath_open_rest(&dp, e) ?: bpffs_remove(ST_DIR_NEW, e);
+	if (err) {
+		datapath_close(&dp);
+		close(lock);
+		return err;
+	}
+	if (!maps_find_policy(&dp, name, &cookie, &p))
 		err = pod_remove(&dp, name, cookie, &p, e);
 	else if (!access(dir, F_OK))
 		err = pod_remove(&dp, name, 0, NULL, e); /* links without a policy */
@@ -117,13 +122,14 @@ int pod_detach_all(struct st_err *e)
 	lock = bpffs_lock(1, e);
 	if (lock < 0)
 		return lock == -ENOENT ? 0 : lock;
-	if (!datapath_open_rest(&dp))
-		while (!err && !bpf_map_get_next_key(dp.map[MAP_st_policy], NULL, &cookie) &&
-		       !bpf_map_lookup_elem(dp.map[MAP_st_policy], &cookie, &p)) {
-			err = pod_remove(&dp, p.name, cookie, &p, e);
-			nr++;
-		}
-	err = err ?: remove_datapath(&dp, e);
+	err = datapath_open_rest(&dp, e);
+	while (!err && !bpf_map_get_next_key(dp.map[MAP_st_policy], NULL, &cookie) &&
+	       !bpf_map_lookup_elem(dp.map[MAP_st_policy], &cookie, &p)) {
+		err = pod_remove(&dp, p.name, cookie, &p, e);
+		nr++;
+	}
+	if (!err || err == -ENOENT)
+		err = remove_datapath(&dp, e);
 	close(lock);
 	return err ? err : nr;
 }
