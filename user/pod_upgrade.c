@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* pod_upgrade(): this build's programs take the place of the pinned and linked ones, on the same
+ * maps. Each link is updated in place, so there is no moment without a program; and as the maps stay,
+ * programs of both builds may run side by side in any order. So it does not matter where this ends if
+ * it is killed: all pods are captured, and another upgrade does the rest.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "bpffs.h"
+#include "gone.h"
+#include "pod_impl.h"
+#include "pod_maps.h"
+
+struct upgrade {
+	struct datapath dp, next;
+	struct gone gone; /* the programs that nobody will run any more */
+	int kept;	  /* links whose programs cannot be exchanged, so that they stay */
+	upgrade_told told;
+	void *ctx;
+};
+
+/* A policy that uses what only the other build's programs know would be half a policy with ours. */
+static int check_policies(const struct datapath *dp, struct st_err *e)
+{
+	__u64 key, at, *prev = NULL;
+	struct policy p;
+
+	while (!bpf_map_get_next_key(dp->map[MAP_st_policy], prev, &key)) {
+		at = key;
+		prev = &at;
+		if (bpf_map_lookup_elem(dp->map[MAP_st_policy], &key, &p) ||
+		    !(p.flags & ~POLICY_KNOWN))
+			continue;
+		err_hint(e, "'socktables update %s' gives it a policy of this build", p.name);
+		return err_set(e, EPROTO, "pod", p.name,
+			       "its policy uses what this build does not know");
+	}
+	return 0;
+}
+
+/* Returns 1 if what the link hung on is gone. A link that is not there is attach's business. */
+static int exchange(struct upgrade *u, const char *dir, const char *name, int prog,
+		    struct st_err *e)
+{
+	char path[PATH_MAX + 32];
+	int fd, err = 0;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : err_sys(e, errno, "pin", path);
+	gone_watch_linked(&u->gone, fd);
+	if (bpf_link_update(fd, prog, NULL))
+		err = errno == ENOLINK ? 1 : err_sys(e, errno, "link", path);
+	close(fd);
+	return err;
+}
+
+static int exchange_hooks(struct upgrade *u, const char *dir, struct st_err *e)
+{
+	int i, err = 0, stale = 0;
+
+	for (i = 0; i < NR_HOOKS && err >= 0; i++) {
+		err = exchange(u, dir, hooks[i].name, u->next.prog[i], e);
+		stale |= err > 0;
+	}
+	return err < 0 ? err : stale;
+}
+
+static int exchange_inbound(struct upgrade *u, const char *dir, __u64 cookie, struct st_err *e)
+{
+	int prog = datapath_load_inbound(&u->dp, cookie, e), err;
+
+	if (prog < 0)
+		return prog;
+	err = exchange(u, dir, INBOUND_NAME, prog, e);
+	close(prog);
+	return err;
+}
+
+static int upgrade_pod(struct upgrade *u, const char *name, struct st_err *e)
+{
+	const char *why = NULL;
+	char dir[PATH_MAX];
+	struct policy p;
+	__u64 cookie;
+	int err;
+
+	bpffs_pod_dir(name, dir);
+	err = exchange_hooks(u, dir, e);
+	if (err > 0)
+		why = "its cgroup is gone";
+	if (err >= 0 && maps_find_policy(&u->dp, name, &cookie, &p))
+		why = "it has no policy";
+	else if (err >= 0) {
+		err = exchange_inbound(u, dir, cookie, e);
+		if (err > 0)
+			why = "its network namespace is gone";
+	}
+	if (err < 0)
+		return err;
+	u->kept |= !!why;
+	u->told(u->ctx, name, why);
+	return 0;
+}
+
+static int upgrade_pods(struct upgrade *u, struct st_err *e)
+{
+	DIR *pods = opendir(ST_PODS);
+	char name[ST_NAME_MAX];
+	struct dirent *d;
+	int err = 0;
+
+	if (!pods && errno != ENOENT)
+		return err_sys(e, errno, "directory", ST_PODS);
+	while (pods && !err && (d = readdir(pods))) {
+		if (d->d_name[0] == '.')
+			continue;
+		bpffs_pod_name(d->d_name, name, sizeof(name));
+		err = upgrade_pod(u, name, e);
+	}
+	if (pods)
+		closedir(pods);
+	return err;
+}
+
+/* All that may be refused comes first, when nothing is touched yet. */
+static int load_all(struct upgrade *u, struct st_err *e)
+{
+	int prog, err = check_policies(&u->dp, e);
+
+	err = err ?: datapath_load_next(&u->dp, &u->next, e);
+	if (err)
+		return err;
+	prog = datapath_load_inbound(&u->dp, 0, e);
+	if (prog < 0) {
+		bpffs_remove(ST_DIR_NEW, e);
+		return prog;
+	}
+	close(prog);
+	return 0;
+}
+
+static int upgrade_locked(struct upgrade *u, struct st_err *e)
+{
+	int i, err = load_all(u, e);
+
+	if (err)
+		return err;
+	for (i = 0; i < NR_HOOKS; i++)
+		gone_watch(&u->gone, GONE_PROG, u->dp.prog[i]);
+	gone_watch(&u->gone, GONE_PROG, u->dp.scan);
+	err = datapath_mix(&u->dp, e);
+	err = err ?: upgrade_pods(u, e);
+	err = err ?: datapath_publish_next(&u->dp, e);
+	if (err) {
+		bpffs_remove(ST_DIR_NEW, e);
+		err_hint(e, "pods are captured, by programs of both builds: "
+			    "'socktables upgrade' again does the rest");
+	}
+	return err;
+}
+
+int pod_upgrade(upgrade_told told, void *ctx, struct st_err *e)
+{
+	struct upgrade u = { .told = told, .ctx = ctx };
+	int lock, err;
+
+	lock = bpffs_lock(1, e);
+	if (lock < 0)
+		return lock;
+	err = datapath_open(&u.dp, e);
+	if (!err && !strcmp(u.dp.version.build, datapath_build())) {
+		err = bpffs_remove(ST_DIR_NEW, e) ?: 1;
+	} else if (!err) {
+		err = upgrade_locked(&u, e);
+		datapath_close(&u.next);
+	}
+	datapath_close(&u.dp);
+	if (!err && !u.kept)
+		gone_wait(&u.gone);
+	gone_free(&u.gone);
+	close(lock);
+	return err;
+}
