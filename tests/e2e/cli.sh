@@ -332,7 +332,7 @@ keys() {
 json() {
 	local out
 	out=$("$ST" status --json)
-	same "cgroup cgroup_id inbound_listeners links name netns_cookie netns_inode policy state warnings" \
+	same "build cgroup cgroup_id inbound_listeners links name netns_cookie netns_inode policy state warnings" \
 		"$(keys "$out" '.[0]')" "fields of status"
 	same "attached expected" "$(keys "$out" '.[0].links')"
 	has "$(keys "$out" '.[0].policy')" "\bdns_port\b.*\binbound_port\b.*\boutbound_port\b.*\bproxy_uid\b"

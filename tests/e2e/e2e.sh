@@ -105,6 +105,15 @@ reach() {
 	REFUSED='ECONNREFUSED ECONNREFUSED ECONNREFUSED ECONNREFUSED ECONNREFUSED ECONNREFUSED'
 }
 
+# keep NAME RUN...: e2e_dial -k in the background; each line written to $TMP/NAME.in gets an answer
+keep() {
+	local name=$1
+	shift
+	mkfifo "$TMP/$name.in"
+	"$@" <> "$TMP/$name.in" > "$TMP/$name.out" 2>&1 &
+	wait_for 10 grep -q . "$TMP/$name.out"
+}
+
 # --- what is there --------------------------------------------------------------------------------
 
 # pins: every file and directory of ours in bpffs, one a line
@@ -120,6 +129,20 @@ links() {
 	bpftool link show | awk -v cgroup="$cgroup" -v ns="$ns" '
 		/^[0-9]+:/ { id = $1 + 0 }
 		$1 == "cgroup_id" && $2 == cgroup || $1 == "netns_ino" && $2 == ns { print id }'
+}
+
+# pinned KIND: all pinned programs, maps or links as JSON, one a line; .pin is the path below $PINS
+pinned() {
+	bpftool -jf "$1" show | jq -c --arg at "$PINS/" '.[] | . +
+		{ pin: [.pinned[]? | select(startswith($at)) | .[($at | length):]][0] } | select(.pin)'
+}
+
+# all_gone LIST: none of these objects is there any more
+all_gone() {
+	local kind id
+	while read -r kind id; do
+		not bpftool "$kind" show id "$id" || return 1
+	done <<< "$1"
 }
 
 # six POD: succeeds if ::6 is on the pod's lo
@@ -149,4 +172,38 @@ one_line() {
 # counter REASON: of pod a, both families together
 counter() {
 	"$ST" stats a --json | jq --arg why "$1" '.[0] | .ipv4[$why] + .ipv6[$why]'
+}
+
+# --- calls to the kernel that fail, or are the last ------------------------------------------------
+
+POINT=		# where the verb was stopped, for messages
+FAULTS=$TEST_BIN/e2e_faults.so
+
+# The bpf() commands that change something; being killed at another one is being killed at the next
+# of these. MAP_CREATE, MAP_UPDATE_ELEM, MAP_DELETE_ELEM, PROG_LOAD, OBJ_PIN, LINK_CREATE, LINK_UPDATE:
+CHANGES='^(0|2|3|5|6|28|29)$'
+
+# points CALL STEP VERB ARG...: the numbers of the verb's calls of that name; of bpf() each STEPth and
+# those that change something, where the same command comes many times in a row only the first and last
+points() {
+	local call=$1 step=$2
+	shift 2
+	LD_PRELOAD=$FAULTS ST_CALLS=$TMP/calls "$ST" "$@" > "$TMP/output"
+	awk -v call="$call" -v step="$step" -v changes="$CHANGES" '
+		$1 == call { command[++n] = $2 }
+		END {
+			for (i = 1; i <= n; i++)
+				if (call != "bpf" || i % step == 0 || command[i] ~ changes &&
+				    (command[i] != command[i - 1] || command[i] != command[i + 1]))
+					print i
+		}' "$TMP/calls"
+}
+
+# inject CALL HOW N VERB ARG...: runs the verb, and HOW happens at its Nth such call
+inject() {
+	local fault="$1 $3 $2"
+	shift 3
+	POINT=" ($1, $fault)"
+	# In braces, so that the shell does not report who was killed
+	{ LD_PRELOAD=$FAULTS ST_FAULT=$fault "$ST" "$@" > "$TMP/output" 2>&1; } 2> /dev/null
 }

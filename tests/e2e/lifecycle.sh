@@ -12,12 +12,6 @@ env_private "$@"
 
 # --- what attach makes ----------------------------------------------------------------------------
 
-# pinned KIND: all pinned programs, maps or links as JSON, one a line; .pin is the path below $PINS
-pinned() {
-	bpftool -jf "$1" show | jq -c --arg at "$PINS/" '.[] | . +
-		{ pin: [.pinned[]? | select(startswith($at)) | .[($at | length):]][0] } | select(.pin)'
-}
-
 pins_as_designed() {
 	local pods="pods/web:v1" kind
 	same "$(find "$PINS" -type f -printf '%P\n' | sort)" \
@@ -59,14 +53,6 @@ objects() {
 		pinned "$kind" | jq -r --arg kind "$kind" '"\($kind) \(.id)",
 			"map \(.map_ids[]?)", (.prog_id | select(.) | "prog \(.)")'
 	done | sort -u
-}
-
-# all_gone LIST: none of these objects is there any more
-all_gone() {
-	local kind id
-	while read -r kind id; do
-		not bpftool "$kind" show id "$id" || return 1
-	done <<< "$1"
 }
 
 detach_leaves_nothing() {
@@ -162,15 +148,6 @@ check "a name that is taken is refused" name_taken
 check "a namespace that has another name, or another cgroup, is refused" other_name
 
 # --- live connections, two pods -------------------------------------------------------------------
-
-# keep NAME RUN...: e2e_dial -k in the background; each line written to $TMP/NAME.in gets an answer
-keep() {
-	local name=$1
-	shift
-	mkfifo "$TMP/$name.in"
-	"$@" <> "$TMP/$name.in" > "$TMP/$name.out" 2>&1 &
-	wait_for 10 grep -q . "$TMP/$name.out"
-}
 
 # still WHO NAME...: inside check: these connections are answered by WHO once more
 still() {

@@ -11,8 +11,6 @@
 . "$(dirname "$0")/e2e.sh"
 env_private "$@"
 
-POINT=		# where the verb was stopped, for messages
-
 # shape: all that there is of pod a, and of all pods together
 shape() {
 	local map
@@ -157,37 +155,6 @@ beside "deleted: the pod's counters" wreck entry_delete st_count
 # --- what the kernel refused, and what was killed ---------------------------------------------------
 
 ATTACH_A=(attach --cgroup "$CG/a" --netns /run/netns/a --ipv6=on)
-FAULTS=$TEST_BIN/e2e_faults.so
-
-# The bpf() commands that change something; being killed at another one is being killed at the next
-# of these. MAP_CREATE, MAP_UPDATE_ELEM, MAP_DELETE_ELEM, PROG_LOAD, OBJ_PIN, LINK_CREATE:
-CHANGES='^(0|2|3|5|6|28)$'
-
-# points CALL STEP VERB ARG...: the numbers of the verb's calls of that name; of bpf() each STEPth and
-# those that change something, where the same command comes many times in a row only the first and last
-points() {
-	local call=$1 step=$2
-	shift 2
-	LD_PRELOAD=$FAULTS ST_CALLS=$TMP/calls "$ST" "$@"
-	awk -v call="$call" -v step="$step" -v changes="$CHANGES" '
-		$1 == call { command[++n] = $2 }
-		END {
-			for (i = 1; i <= n; i++)
-				if (call != "bpf" || i % step == 0 || command[i] ~ changes &&
-				    (command[i] != command[i - 1] || command[i] != command[i + 1]))
-					print i
-		}' "$TMP/calls"
-}
-
-# inject CALL HOW N VERB ARG...: runs the verb, and HOW happens at its Nth such call
-inject() {
-	local fault="$1 $3 $2"
-	shift 3
-	POINT=" ($1, $fault)"
-	# In braces, so that the shell does not report who was killed
-	{ LD_PRELOAD=$FAULTS ST_FAULT=$fault "$ST" "$@" > "$TMP/output" 2>&1; } 2> /dev/null
-}
-
 # attach_fails CALL STEP: a call fails: then attach is done, or undone and told
 attach_fails() {
 	local n all status
