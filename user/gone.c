@@ -4,22 +4,18 @@
 #include <dirent.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
 
-/* Without memory nobody waits for it. */
 static void add(struct gone *g, enum gone_kind kind, __u32 id)
 {
-	struct gone_one *more = realloc(g->v, (g->nr + 1) * sizeof(*more));
-
-	if (!more)
-		return;
-	more[g->nr++] = (struct gone_one){ kind, id };
-	g->v = more;
+	if (g->nr < GONE_MAX) {
+		g->v[g->nr].kind = kind;
+		g->v[g->nr++].id = id;
+	}
 }
 
 /* A program's constants are a map of its own; all its other maps are shared. */
@@ -53,30 +49,23 @@ static void watch_prog(struct gone *g, int fd)
 	watch_constants(g, maps, info.nr_map_ids < 16 ? info.nr_map_ids : 16);
 }
 
-void gone_watch_linked(struct gone *g, int link)
+/* Of a namespace's link also the program, which is the pod's own. */
+static void watch_link(struct gone *g, int fd)
 {
 	struct bpf_link_info info = {};
 	__u32 size = sizeof(info);
 	int prog;
 
-	if (bpf_obj_get_info_by_fd(link, &info, &size) || info.type != BPF_LINK_TYPE_NETNS)
+	if (bpf_obj_get_info_by_fd(fd, &info, &size))
+		return;
+	add(g, GONE_LINK, info.id);
+	if (info.type != BPF_LINK_TYPE_NETNS)
 		return;
 	prog = bpf_prog_get_fd_by_id(info.prog_id);
 	if (prog >= 0) {
 		watch_prog(g, prog);
 		close(prog);
 	}
-}
-
-static void watch_link(struct gone *g, int fd)
-{
-	struct bpf_link_info info = {};
-	__u32 size = sizeof(info);
-
-	if (bpf_obj_get_info_by_fd(fd, &info, &size))
-		return;
-	add(g, GONE_LINK, info.id);
-	gone_watch_linked(g, fd);
 }
 
 void gone_watch(struct gone *g, enum gone_kind kind, int fd)
@@ -122,7 +111,7 @@ static int is_there(enum gone_kind kind, __u32 id)
 	return fd >= 0;
 }
 
-void gone_wait(struct gone *g)
+void gone_wait(const struct gone *g)
 {
 	const struct timespec tick = { .tv_nsec = 1000000 };
 	int tries, i = 0;
@@ -133,11 +122,4 @@ void gone_wait(struct gone *g)
 		if (i < g->nr)
 			nanosleep(&tick, NULL);
 	}
-	gone_free(g);
-}
-
-void gone_free(struct gone *g)
-{
-	free(g->v);
-	*g = (struct gone){};
 }

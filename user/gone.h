@@ -9,11 +9,13 @@
 
 enum gone_kind { GONE_MAP, GONE_PROG, GONE_LINK };
 
+#define GONE_MAX 64
+
 struct gone {
-	struct gone_one {
+	struct {
 		enum gone_kind kind;
 		__u32 id;
-	} * v;
+	} v[GONE_MAX];
 	int nr;
 };
 
@@ -23,11 +25,7 @@ void gone_watch(struct gone *g, enum gone_kind kind, int fd);
 /* The same for everything that is pinned in a directory of links. */
 void gone_watch_links(struct gone *g, const char *dir);
 
-/* The program of a namespace's link, which is the pod's own. */
-void gone_watch_linked(struct gone *g, int link);
-
-/* Until all of it is gone, two seconds at most: somebody else may hold it. Frees g. */
-void gone_wait(struct gone *g);
-void gone_free(struct gone *g);
+/* Until all of it is gone, two seconds at most: somebody else may hold it. */
+void gone_wait(const struct gone *g);
 
 #endif

@@ -13,14 +13,11 @@
 #include <bpf/bpf.h>
 
 #include "bpffs.h"
-#include "gone.h"
 #include "pod_impl.h"
 #include "pod_maps.h"
 
 struct upgrade {
 	struct datapath dp, next;
-	struct gone gone; /* the programs that nobody will run any more */
-	int kept;	  /* links whose programs cannot be exchanged, so that they stay */
 	upgrade_told told;
 	void *ctx;
 };
@@ -45,8 +42,7 @@ static int check_policies(const struct datapath *dp, struct st_err *e)
 }
 
 /* Returns 1 if what the link hung on is gone. A link that is not there is attach's business. */
-static int exchange(struct upgrade *u, const char *dir, const char *name, int prog,
-		    struct st_err *e)
+static int exchange(const char *dir, const char *name, int prog, struct st_err *e)
 {
 	char path[PATH_MAX + 32];
 	int fd, err = 0;
@@ -55,7 +51,6 @@ static int exchange(struct upgrade *u, const char *dir, const char *name, int pr
 	fd = bpf_obj_get(path);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : err_sys(e, errno, "pin", path);
-	gone_watch_linked(&u->gone, fd);
 	if (bpf_link_update(fd, prog, NULL))
 		err = errno == ENOLINK ? 1 : err_sys(e, errno, "link", path);
 	close(fd);
@@ -67,7 +62,7 @@ static int exchange_hooks(struct upgrade *u, const char *dir, struct st_err *e)
 	int i, err = 0, stale = 0;
 
 	for (i = 0; i < NR_HOOKS && err >= 0; i++) {
-		err = exchange(u, dir, hooks[i].name, u->next.prog[i], e);
+		err = exchange(dir, hooks[i].name, u->next.prog[i], e);
 		stale |= err > 0;
 	}
 	return err < 0 ? err : stale;
@@ -79,7 +74,7 @@ static int exchange_inbound(struct upgrade *u, const char *dir, __u64 cookie, st
 
 	if (prog < 0)
 		return prog;
-	err = exchange(u, dir, INBOUND_NAME, prog, e);
+	err = exchange(dir, INBOUND_NAME, prog, e);
 	close(prog);
 	return err;
 }
@@ -105,7 +100,6 @@ static int upgrade_pod(struct upgrade *u, const char *name, struct st_err *e)
 	}
 	if (err < 0)
 		return err;
-	u->kept |= !!why;
 	u->told(u->ctx, name, why);
 	return 0;
 }
@@ -149,13 +143,10 @@ static int load_all(struct upgrade *u, struct st_err *e)
 
 static int upgrade_locked(struct upgrade *u, struct st_err *e)
 {
-	int i, err = load_all(u, e);
+	int err = load_all(u, e);
 
 	if (err)
 		return err;
-	for (i = 0; i < NR_HOOKS; i++)
-		gone_watch(&u->gone, GONE_PROG, u->dp.prog[i]);
-	gone_watch(&u->gone, GONE_PROG, u->dp.scan);
 	err = datapath_mix(&u->dp, e);
 	err = err ?: upgrade_pods(u, e);
 	err = err ?: datapath_publish_next(&u->dp, e);
@@ -183,9 +174,6 @@ int pod_upgrade(upgrade_told told, void *ctx, struct st_err *e)
 		datapath_close(&u.next);
 	}
 	datapath_close(&u.dp);
-	if (!err && !u.kept)
-		gone_wait(&u.gone);
-	gone_free(&u.gone);
 	close(lock);
 	return err;
 }

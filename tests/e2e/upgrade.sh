@@ -124,7 +124,7 @@ in_place() {
 	old=$(programs | awk '{ print "prog", $2 }' | sort -u)
 	counters=$("$ST" stats --json)
 	"$NEXT" upgrade > "$TMP/said"
-	all_gone "$old" || { echo "old programs are still loaded" && return 1; }
+	wait_for 10 all_gone "$old"
 	same "a: upgraded b: upgraded the" "$(sort "$TMP/said" | cut -d ' ' -f 1,2 | paste -sd ' ' | cut -d ' ' -f 1-5)"
 	same "$links" "$(ids link)" "links"
 	same "$maps" "$(ids map)" "maps"
