@@ -13,7 +13,8 @@ CLANG_FORMAT ?= clang-format
 ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/;s/ppc64le/powerpc/;s/riscv64/riscv/')
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 WARN := -Wall -Wextra -Werror
-BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) $(WARN) \
+BPF_OPT ?= -O2
+BPF_CFLAGS := -g $(BPF_OPT) -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) $(WARN) \
 	-idirafter /usr/include/$(MULTIARCH)
 comma := ,
 SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-omit-frame-pointer)
@@ -23,7 +24,8 @@ LDLIBS := -lbpf -ljansson -lmnl
 
 SHARED_BPF := outbound reply origdst
 LIB_SRC := bpffs cgroup config config_flags config_lists datapath err gone idmap import import_guess istio_env istio_rules list_file netlink netns \
-	options own_cgroup pod pod_attach pod_compare validate pod_detach pod_drain pod_env pod_maps pod_read prefix probe resolv rule \
+	options own_cgroup pod pod_attach pod_compare validate pod_detach pod_drain pod_env pod_maps pod_read pod_upgrade prefix \
+	probe resolv rule \
 	rule_form rules rules_effect rules_read ruleset values why
 CMD_SRC := main cmd cmd_attach cmd_explain cmd_import cmd_probe cmd_show cmd_istio istio_show
 # What needs neither root nor libbpf, for tests and fuzzers.
@@ -35,7 +37,7 @@ UNIT_TESTS := istio_env_test options_test config_test refusals_test list_file_te
 	import_random_test verdict_test oracle_test kernel_test
 UNIT_SHARED := flags rows rows_run twin oracle oracle_walk oracle_print draw trial walk random_rules import_refusals
 FUZZERS := verdict flags import
-E2E_PROGRAMS := $(filter-out faults,$(basename $(notdir $(wildcard tests/e2e/*.c))))
+E2E_PROGRAMS := $(filter-out nohook,$(basename $(notdir $(wildcard tests/e2e/*.c))))
 T := $(B)/tests
 SKELS := $(B)/st_all.skel.h $(B)/st_in.skel.h $(B)/st_live.skel.h $(T)/kernel_test.skel.h
 
@@ -177,11 +179,31 @@ $(T)/e2e_%: $(T)/e2e/%.o $(T)/diff/addr.o
 	$(call msg,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
-$(T)/e2e_faults.so: tests/e2e/faults.c
+$(T)/e2e_nohook.so: tests/e2e/nohook.c
 	$(call msg,CC)
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -fPIC -shared $< -ldl -o $@
 
-test-programs: $(patsubst %,$(T)/e2e_%,$(E2E_PROGRAMS)) $(T)/e2e_faults.so $(DIFF_PROGRAMS) \
+# Other builds, to upgrade to and to be refused by: with other instructions in each program, and with
+# another layout. What differs is in datapath.o alone.
+OTHER_BUILDS := $(T)/next/socktables $(T)/layout/socktables
+NEXT_SKELS := $(T)/next/st_all.skel.h $(T)/next/st_in.skel.h
+
+$(NEXT_SKELS) &: $(B)/st_all.o $(B)/st_in.o
+	$(Q)$(MAKE) --no-print-directory B=$(T)/next BPF_OPT=-O1 $(NEXT_SKELS) && touch $(NEXT_SKELS)
+
+$(T)/next/datapath.o: user/datapath.c $(NEXT_SKELS)
+	$(call msg,CC)
+	$(Q)$(CC) -I$(T)/next $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(T)/layout/datapath.o: user/datapath.c | $(SKELS)
+	$(call msg,CC)
+	$(Q)mkdir -p $(@D) && $(CC) -DST_LAYOUT=99 $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(OTHER_BUILDS): %/socktables: %/datapath.o $(call obj,$(CMD_SRC)) $(B)/libsocktables.a
+	$(call msg,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+test-programs: $(OTHER_BUILDS) $(patsubst %,$(T)/e2e_%,$(E2E_PROGRAMS)) $(T)/e2e_nohook.so $(DIFF_PROGRAMS) \
 	$(patsubst %,$(T)/unit_%,$(UNIT_TESTS)) $(patsubst %,$(T)/fuzz_%,$(FUZZERS))
 
 clean:				## remove what was built

@@ -11,6 +11,14 @@
 
 #include "../include/verdict.h"
 
+/* Whose programs these are. Read and written by the command alone. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct version);
+} st_version SEC(".maps") __weak;
+
 /* netns cookie -> policy. Written by attach, update, detach; read by every hook. The hooks do
  * nothing for a namespace that is not here: other pods, nested namespaces, the host.
  */

@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The data that the BPF programs and the command agree on. No logic but what reads one value.
- * A change of any struct here is a change of the pinned maps' layout.
+ * What is pinned outlives the build that made it: see ST_LAYOUT.
  */
 #ifndef SOCKTABLES_POLICY_H
 #define SOCKTABLES_POLICY_H
 
 #include <linux/types.h>
+
+/* A build works with pinned maps of its own layout alone. Raised with every change of a map, of a
+ * struct in one or of what a value means there, and with another hook or map. A further reason, or a
+ * policy flag (with a field out of policy.room), is no such change.
+ */
+#ifndef ST_LAYOUT /* the tests have a build of another one */
+#define ST_LAYOUT 1
+#endif
 
 #define ST_TCP 6  /* IPPROTO_TCP and IPPROTO_UDP: <linux/in.h> and */
 #define ST_UDP 17 /* <netinet/in.h> quarrel, so neither is included */
@@ -55,6 +63,17 @@ enum policy_flag {
 
 #define POLICY_ADDED (0xff << 16) /* all of these */
 
+/* All flags up to the highest one. A build that knows fewer is not given a policy with more. */
+#define POLICY_KNOWN ((1u << 27) - 1)
+
+/* The one value of st_version: whose programs are pinned and linked. No layout changes this. */
+struct version {
+	__u32 layout;	/* ST_LAYOUT */
+	__u32 flags;	/* enum policy_flag: those that all of the programs know */
+	char build[24]; /* hash of the programs; empty: they are of several builds */
+	__u64 room[4];
+};
+
 /* Value of st_policy, under the pod's netns cookie. Replaced as a whole, never in place. */
 struct policy {
 	__u32 id;	     /* owner of this policy's entries in st_class and st_ids; never 0 */
@@ -70,6 +89,7 @@ struct policy {
 	__u64 cgroup_id;
 	__u64 netns_dev, netns_ino;
 	char name[ST_NAME_MAX];
+	__u32 room[10]; /* 0; for fields that a flag says are there */
 };
 
 /* What a destination is, for one policy: value of st_class. The loader gives every prefix the bits
@@ -181,7 +201,8 @@ struct dns_clients {
 	__u32 pad;
 };
 
-_Static_assert(sizeof(struct policy) == 216, "struct policy");
+_Static_assert(sizeof(struct version) == 64, "struct version");
+_Static_assert(sizeof(struct policy) == 256, "struct policy");
 _Static_assert(sizeof(struct class_key) == 24, "struct class_key");
 _Static_assert(sizeof(struct class_value) == 24, "struct class_value");
 _Static_assert(sizeof(struct id_key) == 12, "struct id_key");

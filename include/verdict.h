@@ -9,7 +9,7 @@
 #include "policy.h"
 
 /* Every outcome that is counted: enumerator, name for stats and tests, what explain says.
- * The order is the order of the counters, and so part of the layout.
+ * The order is the order of the counters, which outlive the build: new ones come last, none goes.
  */
 #define ST_REASONS(X)                                                                              \
 	X(OUT_IFACE_EXCLUDED, "out-iface-excluded", "by an excluded interface")                    \
@@ -62,9 +62,13 @@
 enum why { ST_REASONS(ST_WHY) WHY_COUNT };
 #undef ST_WHY
 
+#define ST_WHY_MAX 64
+_Static_assert(WHY_LISTENER_NO_SLOT == 34, "a reason before this one would take its counter");
+_Static_assert(WHY_COUNT <= ST_WHY_MAX, "more reasons than counters");
+
 /* Value of st_count, under the netns cookie, one copy a CPU; [0] is IPv4, [1] IPv6. */
 struct counters {
-	__u64 n[WHY_COUNT][2];
+	__u64 n[ST_WHY_MAX][2];
 };
 
 /* Facts about one attempt. Filled by bpf/flow.bpf.h, by a test row or by explain. */

@@ -27,6 +27,7 @@ struct command {
 int cmd_attach(const struct command *self, int argc, char **argv, struct st_err *e);
 int cmd_update(const struct command *self, int argc, char **argv, struct st_err *e);
 int cmd_detach(const struct command *self, int argc, char **argv, struct st_err *e);
+int cmd_upgrade(const struct command *self, int argc, char **argv, struct st_err *e);
 int cmd_status(const struct command *self, int argc, char **argv, struct st_err *e);
 int cmd_stats(const struct command *self, int argc, char **argv, struct st_err *e);
 int cmd_explain(const struct command *self, int argc, char **argv, struct st_err *e);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Verbs: attach, update, detach. */
+/* Verbs: attach, update, detach, upgrade. */
 #include <errno.h>
 #include <limits.h>
 #include <stddef.h>
@@ -221,4 +221,33 @@ int cmd_detach(const struct command *self, int argc, char **argv, struct st_err 
 	if (a.all)
 		return pod_detach_all(a.stale, e) ? EXIT_FAILED : EXIT_DONE;
 	return cmd_result(pod_detach(name, 0, e), name, e);
+}
+
+static void print_pod(void *ctx, const char *pod, const char *why)
+{
+	(void)ctx;
+	if (why)
+		printf("%s: left alone: %s\n", pod, why);
+	else
+		printf("%s: upgraded\n", pod);
+}
+
+int cmd_upgrade(const struct command *self, int argc, char **argv, struct st_err *e)
+{
+	char **args;
+	int status, err, n = cmd_parse(self, NULL, argc, argv, &args, &status, e);
+
+	if (n < 0)
+		return status;
+	if (n) {
+		err_set(e, EINVAL, "argument", args[0], "not expected");
+		return EXIT_USAGE;
+	}
+	if (root_needed(e))
+		return EXIT_FAILED;
+	err = pod_upgrade(print_pod, NULL, e);
+	if (err >= 0)
+		printf("the programs are build %s%s\n", datapath_build(),
+		       err ? " already: nothing to do" : " now");
+	return cmd_result(err > 0 ? 0 : err, NULL, e);
 }

@@ -52,9 +52,17 @@ static json_t *policy_json(const struct policy *p)
 			 addr_json(&p->src4), "source6", addr_json(&p->src6));
 }
 
-static json_t *warnings_json(const struct pod *pod)
+static json_t *warnings_json(const struct datapath *dp, const struct pod *pod)
 {
+	const char *build = dp->version.build;
 	json_t *list = json_array();
+
+	if (strcmp(build, datapath_build()))
+		json_array_append_new(
+			list, json_sprintf("the programs are %s%s: 'socktables upgrade' brings "
+					   "those of this build, %s",
+					   *build ? "build " : "of several builds", build,
+					   datapath_build()));
 
 	if (pod->state != POD_ATTACHED)
 		json_array_append_new(list, json_string(pod->why));
@@ -71,15 +79,15 @@ static int add_status(void *ctx, const struct datapath *dp, const struct pod *po
 	char cgroup[PATH_MAX];
 	json_t *o;
 
-	(void)dp;
 	if (cgroup_path(p->cgroup_id, cgroup))
 		strcpy(cgroup, "gone");
-	o = json_pack("{ss ss ss sI sI sI s{si si} si so so}", "name", p->name, "state",
+	o = json_pack("{ss ss ss sI sI sI s{si si} ss si so so}", "name", p->name, "state",
 		      state_names[pod->state], "cgroup", cgroup, "cgroup_id",
 		      (json_int_t)p->cgroup_id, "netns_inode", (json_int_t)p->netns_ino,
 		      "netns_cookie", (json_int_t)pod->cookie, "links", "attached", pod->nr_links,
-		      "expected", NR_LINKS, "inbound_listeners", pod->nr_listeners, "policy",
-		      policy_json(p), "warnings", warnings_json(pod));
+		      "expected", NR_LINKS, "build", dp->version.build, "inbound_listeners",
+		      pod->nr_listeners, "policy", policy_json(p), "warnings",
+		      warnings_json(dp, pod));
 	if (!o)
 		return err_sys(e, ENOMEM, "status", p->name);
 	return json_array_append_new(ctx, o) ? err_sys(e, ENOMEM, "status", p->name) : 0;

@@ -21,8 +21,15 @@
 	[HOOK_##name] = { #name, BPF_CGROUP_##type, section, since },
 const struct hook hooks[NR_HOOKS] = { ST_HOOKS(X_HOOK) };
 
-#define X_NAME(name) [MAP_##name] = #name,
+#define X_NAME(name, key, value) [MAP_##name] = #name,
 const char *const map_names[NR_MAPS] = { ST_MAPS(X_NAME) };
+
+#define X_SIZES(name, key, value) [MAP_##name] = { key, value },
+static const struct {
+	__u32 key, value;
+} map_sizes[NR_MAPS] = { ST_MAPS(X_SIZES) };
+
+static const __u32 version_key;
 
 /* The last of what libbpf said, for a failed load; else nobody wants to read it. */
 static char libbpf_says[2048];
@@ -55,6 +62,7 @@ static void clear(struct datapath *dp)
 {
 	libbpf_set_print(keep_message); /* nothing of it goes to stderr by itself */
 	memset(dp, -1, sizeof(*dp));
+	dp->version = (struct version){};
 }
 
 void datapath_close(struct datapath *dp)
@@ -72,145 +80,84 @@ void datapath_close(struct datapath *dp)
 	clear(dp);
 }
 
+/* FNV-1a */
+static __u64 hash(__u64 h, const void *data, size_t size)
+{
+	const __u8 *c = data;
+
+	while (size--)
+		h = (h ^ *c++) * 0x100000001b3;
+	return h;
+}
+
+const char *datapath_build(void)
+{
+	static char text[sizeof((struct version){}.build)];
+	__u64 h = 0xcbf29ce484222325;
+	const void *elf;
+	size_t size;
+
+	if (text[0])
+		return text;
+	elf = st_all__elf_bytes(&size);
+	h = hash(h, elf, size);
+	elf = st_in__elf_bytes(&size);
+	h = hash(h, elf, size);
+	snprintf(text, sizeof(text), "%016llx", h);
+	return text;
+}
+
+/* -ENOENT in *fd, and no error, if it is not there. */
 static int open_pin(const char *name, int *fd, struct st_err *e)
 {
 	char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), ST_DIR "/%s", name);
 	*fd = bpf_obj_get(path);
-	if (*fd >= 0)
-		return 0;
-	err_sys(e, errno, "pin", path);
-	err_hint(e, "the datapath is incomplete: 'socktables detach --all' clears it away");
-	return -errno;
+	if (*fd < 0)
+		*fd = -errno;
+	return *fd >= 0 || *fd == -ENOENT ? 0 : err_sys(e, errno, "pin", path);
 }
 
-/* Sizes are what an older or newer build would differ in. */
+static int check_sizes(const struct datapath *dp, int i, struct st_err *e)
+{
+	struct bpf_map_info info = {};
+	__u32 size = sizeof(info);
+
+	if (dp->map[i] < 0)
+		return 0;
+	if (bpf_obj_get_info_by_fd(dp->map[i], &info, &size))
+		return err_sys(e, errno, "map", map_names[i]);
+	if (info.key_size == map_sizes[i].key && info.value_size == map_sizes[i].value)
+		return 0;
+	err_hint(e, "detach all pods with the version that attached them");
+	return err_set(e, EPROTO, "map", map_names[i], "made by another version of socktables");
+}
+
+/* Numbers first, for a message that says more; the sizes are those of buffers that the kernel fills. */
 static int check_layout(struct datapath *dp, struct st_err *e)
 {
-	static const struct {
-		enum map_id map;
-		__u32 key, value;
-	} expected[] = {
-		{ MAP_st_policy, sizeof(__u64), sizeof(struct policy) },
-		{ MAP_st_class, sizeof(struct class_key), sizeof(struct class_value) },
-		{ MAP_st_ids, sizeof(struct id_key), sizeof(__u32) },
-		{ MAP_st_count, sizeof(__u64), sizeof(struct counters) },
-	};
-	struct bpf_map_info info;
-	__u32 size;
-	size_t i;
+	struct version *v = &dp->version;
+	int i, err = check_sizes(dp, MAP_st_version, e);
 
-	for (i = 0; i < sizeof(expected) / sizeof(*expected); i++) {
-		memset(&info, 0, sizeof(info));
-		size = sizeof(info);
-		if (bpf_obj_get_info_by_fd(dp->map[expected[i].map], &info, &size))
-			return err_sys(e, errno, "map", map_names[expected[i].map]);
-		if (info.key_size == expected[i].key && info.value_size == expected[i].value)
-			continue;
-		err_hint(e, "detach all pods with the version that attached them");
-		return err_set(e, EPROTO, "map", map_names[expected[i].map],
-			       "made by another version of socktables");
-	}
-	return 0;
-}
-
-int datapath_open(struct datapath *dp, struct st_err *e)
-{
-	int i, err = 0;
-
-	clear(dp);
-	if (access(ST_DIR, F_OK))
-		return errno == ENOENT ? -ENOENT : err_sys(e, errno, "directory", ST_DIR);
-	for (i = 0; i < NR_MAPS && !err; i++)
-		err = open_pin(map_names[i], &dp->map[i], e);
-	for (i = 0; i < NR_HOOKS && !err; i++)
-		err = open_pin(hooks[i].name, &dp->prog[i], e);
-	if (!err)
-		err = open_pin("st_scan", &dp->scan, e);
-	if (!err)
-		err = check_layout(dp, e);
-	if (err) {
-		datapath_close(dp);
-		return err == -ENOENT ? -EIO : err;
-	}
-	return 0;
-}
-
-/* With the owner read from the socket's file, or where that does not load from the current task. */
-static struct st_all *load(int kernel_reads, int *ret_err)
-{
-	struct st_all *skel;
-
-	libbpf_says[0] = 0;
-	skel = st_all__open();
-	if (!skel) {
-		*ret_err = -errno;
-		return NULL;
-	}
-	skel->rodata->kernel_reads = kernel_reads;
-	*ret_err = st_all__load(skel);
-	if (!*ret_err)
-		return skel;
-	st_all__destroy(skel);
-	return NULL;
-}
-
-static int pin_all(struct st_all *skel, struct st_err *e)
-{
-	char path[PATH_MAX];
-	struct bpf_map *map;
-	struct bpf_program *prog;
-
-	bpf_object__for_each_map(map, skel->obj) {
-		if (bpf_map__is_internal(map))
-			continue;
-		snprintf(path, sizeof(path), ST_DIR_NEW "/%s", bpf_map__name(map));
-		if (bpf_map__pin(map, path))
-			return err_sys(e, errno, "pin", path);
-	}
-	bpf_object__for_each_program(prog, skel->obj) {
-		snprintf(path, sizeof(path), ST_DIR_NEW "/%s", bpf_program__name(prog));
-		if (bpf_program__pin(prog, path))
-			return err_sys(e, errno, "pin", path);
-	}
-	return 0;
-}
-
-/* Loads into a directory aside and publishes by rename: nobody finds half a datapath. */
-static int load_and_pin(struct st_err *e)
-{
-	struct st_all *skel;
-	int err;
-
-	err = bpffs_remove(ST_DIR_NEW, e); /* of a load that was killed */
 	if (err)
 		return err;
-	skel = load(1, &err);
-	if (!skel)
-		skel = load(0, &err);
-	if (!skel)
-		return probe_explain(-err, libbpf_says, e);
-	if (mkdir(ST_DIR_NEW, 0700) || mkdir(ST_DIR_NEW "/pods", 0700))
-		err = err_sys(e, errno, "directory", ST_DIR_NEW);
-	if (!err)
-		err = pin_all(skel, e);
-	if (!err && rename(ST_DIR_NEW, ST_DIR))
-		err = err_sys(e, errno, "directory", ST_DIR);
-	if (err)
-		bpffs_remove(ST_DIR_NEW, e);
-	st_all__destroy(skel);
+	if (dp->map[MAP_st_version] >= 0) {
+		if (bpf_map_lookup_elem(dp->map[MAP_st_version], &version_key, v))
+			return err_sys(e, errno, "map", "st_version");
+		v->build[sizeof(v->build) - 1] = 0;
+		if (v->layout != ST_LAYOUT) {
+			err_hint(e, "detach all pods with the version that attached them, then "
+				    "attach them with this one");
+			return err_set(
+				e, EPROTO, "datapath", ST_DIR,
+				"has layout %u, of build %s; this is build %s, for layout %u",
+				v->layout, *v->build ? v->build : "?", datapath_build(), ST_LAYOUT);
+		}
+	}
+	for (i = 0; i < NR_MAPS && !err; i++)
+		err = check_sizes(dp, i, e);
 	return err;
-}
-
-/* -1 in *fd if it is not there. */
-static int open_if_there(const char *name, int *fd, struct st_err *e)
-{
-	char path[PATH_MAX];
-
-	snprintf(path, sizeof(path), ST_DIR "/%s", name);
-	*fd = bpf_obj_get(path);
-	return *fd >= 0 || errno == ENOENT ? 0 : err_sys(e, errno, "pin", path);
 }
 
 int datapath_open_rest(struct datapath *dp, struct st_err *e)
@@ -221,12 +168,172 @@ int datapath_open_rest(struct datapath *dp, struct st_err *e)
 	if (access(ST_DIR, F_OK))
 		return errno == ENOENT ? -ENOENT : err_sys(e, errno, "directory", ST_DIR);
 	for (i = 0; i < NR_MAPS && !err; i++)
-		err = open_if_there(map_names[i], &dp->map[i], e);
+		err = open_pin(map_names[i], &dp->map[i], e);
 	for (i = 0; i < NR_HOOKS && !err; i++)
-		err = open_if_there(hooks[i].name, &dp->prog[i], e);
-	err = err ?: open_if_there("st_scan", &dp->scan, e);
+		err = open_pin(hooks[i].name, &dp->prog[i], e);
+	err = err ?: open_pin(SCAN_NAME, &dp->scan, e);
+	err = err ?: check_layout(dp, e);
 	if (err)
 		datapath_close(dp);
+	return err;
+}
+
+static int check_pin(int fd, const char *name, struct st_err *e)
+{
+	char path[PATH_MAX];
+
+	if (fd >= 0)
+		return 0;
+	snprintf(path, sizeof(path), ST_DIR "/%s", name);
+	err_sys(e, ENOENT, "pin", path);
+	err_hint(e, "the datapath is incomplete: 'socktables detach --all' clears it away");
+	return -EIO;
+}
+
+int datapath_open(struct datapath *dp, struct st_err *e)
+{
+	int i, err = datapath_open_rest(dp, e);
+
+	for (i = 0; i < NR_MAPS && !err; i++)
+		err = check_pin(dp->map[i], map_names[i], e);
+	for (i = 0; i < NR_HOOKS && !err; i++)
+		err = check_pin(dp->prog[i], hooks[i].name, e);
+	err = err ?: check_pin(dp->scan, SCAN_NAME, e);
+	if (err)
+		datapath_close(dp);
+	return err;
+}
+
+static int put_version(int map, const struct version *v, struct st_err *e)
+{
+	return bpf_map_update_elem(map, &version_key, v, BPF_ANY)
+		       ? err_sys(e, errno, "map", "st_version")
+		       : 0;
+}
+
+static void make_version(struct version *v)
+{
+	*v = (struct version){ .layout = ST_LAYOUT, .flags = POLICY_KNOWN };
+	strcpy(v->build, datapath_build());
+}
+
+int datapath_mix(struct datapath *dp, struct st_err *e)
+{
+	if (!strcmp(dp->version.build, datapath_build()))
+		return 0;
+	dp->version.flags &= POLICY_KNOWN;
+	memset(dp->version.build, 0, sizeof(dp->version.build));
+	return put_version(dp->map[MAP_st_version], &dp->version, e);
+}
+
+int datapath_knows(const struct datapath *dp, const struct policy *p, struct st_err *e)
+{
+	if (!(p->flags & ~dp->version.flags))
+		return 0;
+	err_hint(e, "'socktables upgrade' loads this build's programs");
+	return err_set(e, EPROTO, "policy", NULL,
+		       "the loaded programs, another build's, do not know all of it");
+}
+
+/* Those of an object's maps that are there already; without DP all are made anew. */
+static int reuse_maps(struct bpf_object *obj, const struct datapath *dp)
+{
+	struct bpf_map *map;
+	int i, err = 0;
+
+	for (i = 0; dp && i < NR_MAPS && !err; i++) {
+		map = bpf_object__find_map_by_name(obj, map_names[i]);
+		err = map ? bpf_map__reuse_fd(map, dp->map[i]) : 0;
+	}
+	return err;
+}
+
+static struct st_all *try_load(const struct datapath *dp, int kernel_reads, int *ret_err)
+{
+	struct st_all *skel;
+
+	libbpf_says[0] = 0;
+	skel = st_all__open();
+	if (!skel) {
+		*ret_err = -errno;
+		return NULL;
+	}
+	skel->rodata->kernel_reads = kernel_reads;
+	*ret_err = reuse_maps(skel->obj, dp) ?: st_all__load(skel);
+	if (!*ret_err)
+		return skel;
+	st_all__destroy(skel);
+	return NULL;
+}
+
+/* With the owner read from the socket's file, or where that does not load from the current task: not
+ * for want of memory, which says nothing about the kernel. On the maps of DP, or on new ones.
+ */
+static struct st_all *load(const struct datapath *dp, struct st_err *e, int *ret_err)
+{
+	struct st_all *skel = try_load(dp, 1, ret_err);
+
+	if (!skel && *ret_err != -ENOMEM)
+		skel = try_load(dp, 0, ret_err);
+	if (!skel)
+		*ret_err = probe_explain(-*ret_err, libbpf_says, e);
+	return skel;
+}
+
+static int pin_maps(struct st_all *skel, struct st_err *e)
+{
+	char path[PATH_MAX];
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, skel->obj) {
+		if (bpf_map__is_internal(map))
+			continue;
+		snprintf(path, sizeof(path), ST_DIR_NEW "/%s", bpf_map__name(map));
+		if (bpf_map__pin(map, path))
+			return err_sys(e, errno, "pin", path);
+	}
+	return 0;
+}
+
+static int pin_programs(struct st_all *skel, struct st_err *e)
+{
+	struct bpf_program *prog;
+	char path[PATH_MAX];
+
+	bpf_object__for_each_program(prog, skel->obj) {
+		snprintf(path, sizeof(path), ST_DIR_NEW "/%s", bpf_program__name(prog));
+		if (bpf_program__pin(prog, path))
+			return err_sys(e, errno, "pin", path);
+	}
+	return 0;
+}
+
+static int make_dir(const char *path, struct st_err *e)
+{
+	return mkdir(path, 0700) ? err_sys(e, errno, "directory", path) : 0;
+}
+
+/* Loads into a directory aside and publishes by rename: nobody finds half a datapath. */
+static int load_and_pin(struct st_err *e)
+{
+	struct version version;
+	struct st_all *skel;
+	int err;
+
+	skel = load(NULL, e, &err);
+	if (!skel)
+		return err;
+	make_version(&version);
+	err = put_version(bpf_map__fd(skel->maps.st_version), &version, e);
+	err = err ?: make_dir(ST_DIR_NEW, e);
+	err = err ?: make_dir(ST_DIR_NEW "/pods", e);
+	err = err ?: pin_maps(skel, e);
+	err = err ?: pin_programs(skel, e);
+	if (!err && rename(ST_DIR_NEW, ST_DIR))
+		err = err_sys(e, errno, "directory", ST_DIR);
+	if (err)
+		bpffs_remove(ST_DIR_NEW, e);
+	st_all__destroy(skel);
 	return err;
 }
 
@@ -235,12 +342,16 @@ int datapath_ensure(struct datapath *dp, struct st_err *e)
 	struct st_err ignored = {};
 	int err = datapath_open(dp, e);
 
-	if (err != -ENOENT)
+	if (err && err != -ENOENT)
 		return err;
+	if (bpffs_remove(ST_DIR_NEW, e)) { /* of a load or an upgrade that was killed */
+		datapath_close(dp);
+		return -EIO;
+	}
+	if (!err)
+		return 0;
 	err = load_and_pin(e);
-	if (err)
-		return err;
-	err = datapath_open(dp, e);
+	err = err ?: datapath_open(dp, e);
 	if (err)
 		datapath_remove(&ignored);
 	return err;
@@ -266,13 +377,7 @@ int datapath_load_inbound(const struct datapath *dp, __u64 netns_cookie, struct 
 	if (!skel)
 		return err_sys(e, errno, "program", INBOUND_NAME);
 	skel->rodata->netns_cookie = netns_cookie;
-	err = bpf_map__reuse_fd(skel->maps.st_policy, dp->map[MAP_st_policy]);
-	err = err ?: bpf_map__reuse_fd(skel->maps.st_class, dp->map[MAP_st_class]);
-	err = err ?: bpf_map__reuse_fd(skel->maps.st_ids, dp->map[MAP_st_ids]);
-	err = err ?: bpf_map__reuse_fd(skel->maps.st_count, dp->map[MAP_st_count]);
-	err = err ?: bpf_map__reuse_fd(skel->maps.st_handshake, dp->map[MAP_st_handshake]);
-	err = err ?: bpf_map__reuse_fd(skel->maps.st_listener, dp->map[MAP_st_listener]);
-	err = err ?: st_in__load(skel);
+	err = reuse_maps(skel->obj, dp) ?: st_in__load(skel);
 	if (err) {
 		st_in__destroy(skel);
 		return probe_explain(-err, libbpf_says, e);
@@ -281,4 +386,48 @@ int datapath_load_inbound(const struct datapath *dp, __u64 netns_cookie, struct 
 	err = errno;
 	st_in__destroy(skel);
 	return fd < 0 ? err_sys(e, err, "program", INBOUND_NAME) : fd;
+}
+
+int datapath_load_next(const struct datapath *dp, struct datapath *next, struct st_err *e)
+{
+	struct bpf_program *prog;
+	struct st_all *skel;
+	int i, err;
+
+	clear(next);
+	err = bpffs_remove(ST_DIR_NEW, e);
+	skel = err ? NULL : load(dp, e, &err);
+	if (!skel)
+		return err;
+	err = make_dir(ST_DIR_NEW, e) ?: pin_programs(skel, e);
+	for (i = 0; i < NR_HOOKS && !err; i++) {
+		prog = bpf_object__find_program_by_name(skel->obj, hooks[i].name);
+		next->prog[i] = dup(bpf_program__fd(prog));
+		if (next->prog[i] < 0)
+			err = err_sys(e, errno, "program", hooks[i].name);
+	}
+	st_all__destroy(skel);
+	if (err) {
+		bpffs_remove(ST_DIR_NEW, e);
+		datapath_close(next);
+	}
+	return err;
+}
+
+int datapath_publish_next(struct datapath *dp, struct st_err *e)
+{
+	char from[PATH_MAX], to[PATH_MAX];
+	const char *name;
+	int i, err;
+
+	for (i = 0; i <= NR_HOOKS; i++) {
+		name = i < NR_HOOKS ? hooks[i].name : SCAN_NAME;
+		snprintf(from, sizeof(from), ST_DIR_NEW "/%s", name);
+		snprintf(to, sizeof(to), ST_DIR "/%s", name);
+		if (rename(from, to))
+			return err_sys(e, errno, "pin", to);
+	}
+	err = bpffs_remove(ST_DIR_NEW, e);
+	make_version(&dp->version);
+	return err ?: put_version(dp->map[MAP_st_version], &dp->version, e);
 }

@@ -5,21 +5,27 @@
 
 #include <linux/types.h>
 
+#include "../include/policy.h"
 #include "err.h"
 #include "hooks.h"
 
 struct datapath {
-	int map[NR_MAPS]; /* file descriptors, -1 if not there */
+	struct version version; /* as it is pinned */
+	int map[NR_MAPS];	/* file descriptors, negative if not there */
 	int prog[NR_HOOKS];
 	int scan; /* the iterator over listeners */
 };
 
+/* Tells this build from others: a hash of its programs. */
+const char *datapath_build(void);
+
 /* Opens the pinned datapath. Returns 0, -ENOENT if there is none (e untouched), or another -errno
- * with e filled, e.g. -EPROTO if it is another version's. Close with datapath_close().
+ * with e filled, e.g. -EPROTO if it has another layout. Its programs may be another build's, as long
+ * as the layout is ours. Close with datapath_close().
  */
 int datapath_open(struct datapath *dp, struct st_err *e);
 
-/* Whatever of it is there; the rest is -1. For detach. -ENOENT (e untouched) if nothing is. */
+/* The same for whatever of it is there. For detach. */
 int datapath_open_rest(struct datapath *dp, struct st_err *e);
 
 /* The same as datapath_open(), after loading and pinning it if there is none. Under the exclusive lock. */
@@ -32,5 +38,19 @@ int datapath_remove(struct st_err *e);
 
 /* Loads a pod's own sk_lookup program. Returns its file descriptor, or -errno with e filled. */
 int datapath_load_inbound(const struct datapath *dp, __u64 netns_cookie, struct st_err *e);
+
+/* To be called before a program of this build runs beside another build's: nobody counts any more on
+ * what one of them does not know.
+ */
+int datapath_mix(struct datapath *dp, struct st_err *e);
+
+/* Whether its programs know all that is in a new policy; else -EPROTO with e filled. */
+int datapath_knows(const struct datapath *dp, const struct policy *p, struct st_err *e);
+
+/* Loads this build's programs on the maps of DP and pins them aside. Nothing runs them yet. */
+int datapath_load_next(const struct datapath *dp, struct datapath *next, struct st_err *e);
+
+/* Puts them in the place of the pinned ones, when nothing else runs any more. */
+int datapath_publish_next(struct datapath *dp, struct st_err *e);
 
 #endif

@@ -18,25 +18,29 @@
 	X(st_connect4, INET4_CONNECT, "cgroup/connect4", "4.17")            \
 	X(st_connect6, INET6_CONNECT, "cgroup/connect6", "4.17")
 
-#define ST_MAPS(X)        \
-	X(st_policy)      \
-	X(st_class)       \
-	X(st_ids)         \
-	X(st_count)       \
-	X(st_listener)    \
-	X(st_origin)      \
-	X(st_dns_slots)   \
-	X(st_dns_clients) \
-	X(st_dns_peers)   \
-	X(st_handshake)
+/* Maps: name, size of a key, size of a value. */
+#define ST_MAPS(X)                                                        \
+	X(st_version, sizeof(__u32), sizeof(struct version))              \
+	X(st_policy, sizeof(__u64), sizeof(struct policy))                \
+	X(st_class, sizeof(struct class_key), sizeof(struct class_value)) \
+	X(st_ids, sizeof(struct id_key), sizeof(__u32))                   \
+	X(st_count, sizeof(__u64), sizeof(struct counters))               \
+	X(st_listener, sizeof(struct listener_key), sizeof(__u64))        \
+	X(st_origin, sizeof(int), sizeof(struct origin))                  \
+	X(st_dns_slots, sizeof(int), sizeof(struct addr_slots))           \
+	X(st_dns_clients, sizeof(int), sizeof(struct dns_clients))        \
+	X(st_dns_peers, sizeof(int), sizeof(struct addr_slots))           \
+	X(st_handshake, sizeof(struct handshake_key), sizeof(struct origin))
 
 #define ST_ID(name, ...) HOOK_##name,
 enum hook_id { ST_HOOKS(ST_ID) NR_HOOKS };
 #undef ST_ID
 
-#define ST_ID(name) MAP_##name,
+#define ST_ID(name, ...) MAP_##name,
 enum map_id { ST_MAPS(ST_ID) NR_MAPS };
 #undef ST_ID
+
+_Static_assert(NR_HOOKS == 12 && NR_MAPS == 11, "another hook or map is another ST_LAYOUT, too");
 
 struct hook {
 	const char *name; /* of the program and of the pin */
@@ -47,6 +51,8 @@ struct hook {
 
 extern const struct hook hooks[NR_HOOKS];
 extern const char *const map_names[NR_MAPS];
+
+#define SCAN_NAME "st_scan" /* the iterator over listeners */
 
 /* The netns link's pin beside those of the hooks. */
 #define INBOUND_NAME "st_inbound"

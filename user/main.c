@@ -26,6 +26,8 @@ static const struct command commands[] = {
 	  "  socktables detach web --drain=30\n"
 	  "  socktables detach --all --stale\n",
 	  cmd_detach, detach_tables, 1 },
+	{ "upgrade", "", "this build's programs for all pods, connections go on",
+	  "  socktables upgrade\n", cmd_upgrade, NULL, 0 },
 	{ "status", "[NAME]", "what is attached, and whether it works",
 	  "  socktables status\n  socktables status web --json\n", cmd_status, noun_tables, 1 },
 	{ "stats", "[NAME]", "counters by reason", "  socktables stats web\n", cmd_stats,

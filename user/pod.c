@@ -185,7 +185,8 @@ int pod_replace_rules(const struct datapath *dp, const struct netns *ns, const s
 	struct policy *p = &rs->policy, before;
 	int err;
 
-	err = check_change(old, p, e);
+	err = datapath_knows(dp, p, e);
+	err = err ?: check_change(old, p, e);
 	err = err ?: pod_env_missing(ns, p, &missing, e);
 	if (err)
 		return err;

@@ -69,6 +69,13 @@ int pod_drain(const char *name, unsigned int seconds, unsigned int *ret_left, st
 /* All pods, all wrecks and the datapath itself; or all pods whose cgroup or namespace is gone. */
 int pod_detach_all(int only_stale, struct st_err *e);
 
+/* This build's programs in the place of the pinned and linked ones, on the same maps. told() hears of
+ * every pod; why is NULL, or says why not all of its links could be updated. Returns 1 if they are
+ * this build's already. -ENOENT: nothing is attached.
+ */
+typedef void (*upgrade_told)(void *ctx, const char *pod, const char *why);
+int pod_upgrade(upgrade_told told, void *ctx, struct st_err *e);
+
 /* Calls each() for every pod, or for the named one: then -ENOENT if there is none. */
 int pod_read(const char *name,
 	     int (*each)(void *ctx, const struct datapath *dp, const struct pod *pod,

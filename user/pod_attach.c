@@ -130,7 +130,7 @@ static int link_hooks(const struct attaching *a, struct st_err *e)
 	return err;
 }
 
-static int link_inbound(const struct attaching *a, struct st_err *e)
+static int link_inbound(struct attaching *a, struct st_err *e)
 {
 	int link, err, prog;
 
@@ -139,9 +139,12 @@ static int link_inbound(const struct attaching *a, struct st_err *e)
 	prog = datapath_load_inbound(&a->dp, a->ns.cookie, e);
 	if (prog < 0)
 		return prog;
-	link = bpf_link_create(prog, a->ns.fd, BPF_SK_LOOKUP, NULL);
-	err = link < 0 ? err_sys(e, errno, "hook", "sk_lookup")
-		       : pin_link(a->dir, INBOUND_NAME, link, e);
+	err = datapath_mix(&a->dp, e);
+	if (!err) {
+		link = bpf_link_create(prog, a->ns.fd, BPF_SK_LOOKUP, NULL);
+		err = link < 0 ? err_sys(e, errno, "hook", "sk_lookup")
+			       : pin_link(a->dir, INBOUND_NAME, link, e);
+	}
 	close(prog);
 	return err;
 }
@@ -191,6 +194,9 @@ static int attach_all(struct attaching *a, struct st_err *e)
 	__u32 missing = 0;
 	int err;
 
+	err = datapath_knows(&a->dp, p, e);
+	if (err)
+		return err;
 	p->flags &= ~POLICY_ACTIVE;
 	err = pod_env_missing(&a->ns, p, &missing, e);
 	p->flags |= missing;

@@ -110,6 +110,7 @@ static int detach_locked(struct datapath *dp, const char *name, int only_drained
 
 	bpffs_pod_dir(name, dir);
 	err = datapath_open_rest(dp, e);
+	err = err ?: bpffs_remove(ST_DIR_NEW, e);
 	err = err ?: maps_find_policy(dp, name, &cookie, &p, e);
 	if (!err && only_drained && p.flags & POLICY_ACTIVE) {
 		err = err_set(e, ECANCELED, "pod", name, "was attached again meanwhile");

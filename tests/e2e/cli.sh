@@ -18,7 +18,7 @@ fi 2> /dev/null
 . "$(dirname "$0")/e2e.sh"
 env_private "$@"
 
-FAULTS=$TEST_BIN/e2e_faults.so
+NO_HOOK=$TEST_BIN/e2e_nohook.so
 HOLDER=$TEST_BIN/e2e_holder
 
 # says STATUS TEXT ARG...: the same for socktables with these arguments, and nothing is left behind
@@ -245,12 +245,12 @@ hook_type() {
 old_kernel() {
 	local hook type since
 	while read -r hook type since; do
-		ST_FAULT="hook $(hook_type "$type") 22" LD_PRELOAD=$FAULTS status_of "$ST" "${IN_A[@]}" > "$TMP/status"
+		ST_NO_HOOK="$(hook_type "$type") 22" LD_PRELOAD=$NO_HOOK status_of "$ST" "${IN_A[@]}" > "$TMP/status"
 		same 1 "$(cat "$TMP/status")" "exit status without $hook"
 		has "$(head -n 1 "$TMP/output")" \
 			"^socktables: attach: kernel '$hook': Invalid argument; needs Linux $since \\(.+\\)\$"
 		same "" "$(pins)" "pins"
-		ST_FAULT="hook $(hook_type "$type") 22" LD_PRELOAD=$FAULTS status_of "$ST" probe > "$TMP/status"
+		ST_NO_HOOK="$(hook_type "$type") 22" LD_PRELOAD=$NO_HOOK status_of "$ST" probe > "$TMP/status"
 		same 1 "$(cat "$TMP/status")" "exit status of probe without $hook"
 		has "$(cat "$TMP/output")" "^ +MISSING +$hook "
 	done <<-EOF2
@@ -332,7 +332,7 @@ keys() {
 json() {
 	local out
 	out=$("$ST" status --json)
-	same "cgroup cgroup_id inbound_listeners links name netns_cookie netns_inode policy state warnings" \
+	same "build cgroup cgroup_id inbound_listeners links name netns_cookie netns_inode policy state warnings" \
 		"$(keys "$out" '.[0]')" "fields of status"
 	same "attached expected" "$(keys "$out" '.[0].links')"
 	has "$(keys "$out" '.[0].policy')" "\bdns_port\b.*\binbound_port\b.*\boutbound_port\b.*\bproxy_uid\b"

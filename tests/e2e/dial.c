@@ -10,7 +10,8 @@
  *
  * or "error=ERRNO". Each destination is dialled COUNT times, from the address of -b. An IPv4 one in
  * the form [::ffff:1.2.3.4]:80 is dialled on an AF_INET6 socket. With -f the server speaks first.
- * With -k the connection stays open: every line of stdin gets another answer, until stdin ends.
+ * With -k the connection stays open: every line of stdin gets another answer, the line "names" the
+ * two names anew, until stdin ends.
  */
 #define _GNU_SOURCE
 #include "../diff/addr.h"
@@ -93,6 +94,12 @@ static void print_answer(FILE *server)
 	puts(line);
 }
 
+static void print_names(int fd)
+{
+	print_name("peer", getpeername, fd);
+	print_name("name", getsockname, fd);
+}
+
 static void dial_tcp(const union addr *to)
 {
 	int fd = open_socket(to, SOCK_STREAM);
@@ -105,12 +112,16 @@ static void dial_tcp(const union addr *to)
 		return;
 	}
 	server = fdopen(fd, "r");
-	print_name("peer", getpeername, fd);
-	print_name("name", getsockname, fd);
+	print_names(fd);
 	if (!server_first)
 		dprintf(fd, "hello\n");
 	print_answer(server);
 	while (keep && fgets(said, sizeof(said), stdin)) {
+		if (!strcmp(said, "names\n")) {
+			print_names(fd);
+			putchar('\n');
+			continue;
+		}
 		dprintf(fd, "%s", said);
 		print_answer(server);
 	}

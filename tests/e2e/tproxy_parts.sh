@@ -72,15 +72,6 @@ reset() {
 	same "tproxy: $2: ECONNREFUSED" "$(tail -n 1 "$TMP/reset")"
 }
 
-# keep NAME RUN...: e2e_dial -k in the background; each line written to $TMP/NAME.in gets an answer
-keep() {
-	local name=$1
-	shift
-	mkfifo "$TMP/$name.in"
-	"$@" <> "$TMP/$name.in" > "$TMP/$name.out" 2>&1 &
-	wait_for 10 grep -q . "$TMP/$name.out"
-}
-
 # still NAME...: inside check: these connections get another answer
 still() {
 	local name before

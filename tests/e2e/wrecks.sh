@@ -143,6 +143,7 @@ outside_start a
 app_start a
 alone "deleted: everything" all_of_it
 alone "deleted: a map of the datapath" shared st_handshake
+alone "deleted: the number of the layout" shared st_version
 alone "deleted: a program" shared st_connect4
 alone "deleted: the listener scan" shared st_scan
 beside "deleted: a link" each_link

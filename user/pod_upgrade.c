@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* pod_upgrade(): this build's programs take the place of the pinned and linked ones, on the same
+ * maps. Each link is updated in place, so there is no moment without a program; and as the maps stay,
+ * programs of both builds may run side by side in any order. So it does not matter where this ends if
+ * it is killed: all pods are captured, and another upgrade does the rest.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <bpf/bpf.h>
+
+#include "bpffs.h"
+#include "pod_impl.h"
+#include "pod_maps.h"
+
+struct upgrade {
+	struct datapath dp, next;
+	upgrade_told told;
+	void *ctx;
+};
+
+/* A policy that uses what only the other build's programs know would be half a policy with ours. */
+static int check_policies(const struct datapath *dp, struct st_err *e)
+{
+	struct policy p;
+	__u64 cookie;
+	int err = maps_next_policy(dp, NULL, &cookie, &p, e);
+
+	while (!err) {
+		if (p.flags & ~POLICY_KNOWN) {
+			err_hint(e, "'socktables update %s' gives it a policy of this build",
+				 p.name);
+			return err_set(e, EPROTO, "pod", p.name,
+				       "its policy uses what this build does not know");
+		}
+		err = maps_next_policy(dp, &cookie, &cookie, &p, e);
+	}
+	return err == -ENOENT ? 0 : err;
+}
+
+/* Returns 1 if what the link hung on is gone. A link that is not there is attach's business. */
+static int exchange(const char *dir, const char *name, int prog, struct st_err *e)
+{
+	char path[PATH_MAX + 32];
+	int fd, err = 0;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : err_sys(e, errno, "pin", path);
+	if (bpf_link_update(fd, prog, NULL))
+		err = errno == ENOLINK ? 1 : err_sys(e, errno, "link", path);
+	close(fd);
+	return err;
+}
+
+static int exchange_hooks(struct upgrade *u, const char *dir, struct st_err *e)
+{
+	int i, err = 0, stale = 0;
+
+	for (i = 0; i < NR_HOOKS && err >= 0; i++) {
+		err = exchange(dir, hooks[i].name, u->next.prog[i], e);
+		stale |= err > 0;
+	}
+	return err < 0 ? err : stale;
+}
+
+static int exchange_inbound(struct upgrade *u, const char *dir, __u64 cookie, struct st_err *e)
+{
+	int prog = datapath_load_inbound(&u->dp, cookie, e), err;
+
+	if (prog < 0)
+		return prog;
+	err = exchange(dir, INBOUND_NAME, prog, e);
+	close(prog);
+	return err;
+}
+
+static int upgrade_pod(struct upgrade *u, const char *name, struct st_err *e)
+{
+	const char *why = NULL;
+	char dir[PATH_MAX];
+	struct policy p;
+	__u64 cookie;
+	int err;
+
+	bpffs_pod_dir(name, dir);
+	err = exchange_hooks(u, dir, e);
+	if (err > 0)
+		why = "its cgroup is gone";
+	if (err >= 0) {
+		err = maps_find_policy(&u->dp, name, &cookie, &p, e);
+		if (!err)
+			err = exchange_inbound(u, dir, cookie, e);
+		else if (err == -ENOENT)
+			err = 0, why = "it has no policy";
+		if (err > 0)
+			why = "its network namespace is gone";
+	}
+	if (err < 0)
+		return err;
+	u->told(u->ctx, name, why);
+	return 0;
+}
+
+static int upgrade_pods(struct upgrade *u, struct st_err *e)
+{
+	DIR *pods = opendir(ST_PODS);
+	char name[ST_NAME_MAX];
+	struct dirent *d;
+	int err = 0;
+
+	if (!pods && errno != ENOENT)
+		return err_sys(e, errno, "directory", ST_PODS);
+	while (pods && !err && (d = readdir(pods))) {
+		if (d->d_name[0] == '.')
+			continue;
+		bpffs_pod_name(d->d_name, name, sizeof(name));
+		err = upgrade_pod(u, name, e);
+	}
+	if (pods)
+		closedir(pods);
+	return err;
+}
+
+/* All that may be refused comes first, when nothing is touched yet. */
+static int load_all(struct upgrade *u, struct st_err *e)
+{
+	int prog, err = check_policies(&u->dp, e);
+
+	err = err ?: datapath_load_next(&u->dp, &u->next, e);
+	if (err)
+		return err;
+	prog = datapath_load_inbound(&u->dp, 0, e);
+	if (prog < 0) {
+		bpffs_remove(ST_DIR_NEW, e);
+		return prog;
+	}
+	close(prog);
+	return 0;
+}
+
+static int upgrade_locked(struct upgrade *u, struct st_err *e)
+{
+	int err = load_all(u, e);
+
+	if (err)
+		return err;
+	err = datapath_mix(&u->dp, e);
+	err = err ?: upgrade_pods(u, e);
+	err = err ?: datapath_publish_next(&u->dp, e);
+	if (err) {
+		bpffs_remove(ST_DIR_NEW, e);
+		err_hint(e, "pods are captured, by programs of both builds: "
+			    "'socktables upgrade' again does the rest");
+	}
+	return err;
+}
+
+int pod_upgrade(upgrade_told told, void *ctx, struct st_err *e)
+{
+	struct upgrade u = { .told = told, .ctx = ctx };
+	int lock, err;
+
+	lock = bpffs_lock(1, e);
+	if (lock < 0)
+		return lock;
+	err = datapath_open(&u.dp, e);
+	if (!err && !strcmp(u.dp.version.build, datapath_build())) {
+		err = bpffs_remove(ST_DIR_NEW, e) ?: 1;
+	} else if (!err) {
+		err = upgrade_locked(&u, e);
+		datapath_close(&u.next);
+	}
+	datapath_close(&u.dp);
+	close(lock);
+	return err;
+}
