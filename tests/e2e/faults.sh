@@ -139,7 +139,7 @@ detach_fails() {
 			same 1 "$status" "exit status$POINT"
 			told detach
 			whole "$DIRECT" "$REFUSED"
-			"$ST" "${DETACH_A[@]}"
+			detach_if a
 		fi
 		took "$DETACHED" "after detach"
 	done <<< "$points"
