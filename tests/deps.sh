@@ -12,12 +12,12 @@ build=(
 	"gcc /usr/bin/gcc" "libc6-dev /usr/include/stdio.h" "make /usr/bin/make"
 	"clang /usr/bin/clang" "llvm /usr/bin/llvm-strip" "bpftool /usr/sbin/bpftool"
 	"libbpf-dev /usr/include/bpf/libbpf.h" "libjansson-dev /usr/include/jansson.h"
-	"libmnl-dev /usr/include/libmnl/libmnl.h" "pkg-config /usr/bin/pkg-config"
+	"libmnl-dev /usr/include/libmnl/libmnl.h" "libcap-dev /usr/include/sys/capability.h" "pkg-config /usr/bin/pkg-config"
 )
 test=(
 	"libcmocka-dev /usr/include/cmocka.h" "iproute2 /usr/sbin/ip" "iptables /usr/sbin/iptables-nft"
 	"conntrack /usr/sbin/conntrack" "jq /usr/bin/jq" "strace /usr/bin/strace"
-	"util-linux /usr/bin/setpriv" "procps /usr/bin/pgrep" "gawk /usr/bin/gawk"
+	"util-linux /usr/bin/setpriv" "procps /usr/bin/pgrep" "libcap2-bin /usr/sbin/capsh" "gawk /usr/bin/gawk"
 	"musl-tools /usr/bin/musl-gcc" "golang-go /usr/bin/go" "default-jdk-headless /usr/bin/java"
 	"curl /usr/bin/curl" "bind9-dnsutils /usr/bin/dig"
 	"libclang-rt-dev /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a"

@@ -71,7 +71,7 @@ int cgroup_path(__u64 id, char path[PATH_MAX])
 		__u64 id;
 	} handle = { .h = { .handle_bytes = sizeof(id), .handle_type = 0xfe } };
 	char root[PATH_MAX], link[64];
-	int mount, fd;
+	int mount, fd, err;
 	ssize_t n;
 
 	if (cgroup_root(root))
@@ -81,9 +81,10 @@ int cgroup_path(__u64 id, char path[PATH_MAX])
 		return -errno;
 	memcpy(handle.h.f_handle, &id, sizeof(id));
 	fd = open_by_handle_at(mount, &handle.h, O_RDONLY | O_CLOEXEC);
+	err = errno;
 	close(mount);
 	if (fd < 0)
-		return -ENOENT;
+		return err == EPERM ? -EPERM : -ENOENT;
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	n = readlink(link, path, PATH_MAX - 1);
 	close(fd);

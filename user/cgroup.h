@@ -13,7 +13,9 @@
  */
 int cgroup_open(const char *path, __u64 *ret_id, struct st_err *e);
 
-/* The path of the cgroup with that id in the first cgroup2 mount. -ENOENT if it is gone. */
+/* The path of the cgroup with that id in the first cgroup2 mount. -ENOENT if it is gone, -EPERM
+ * without CAP_DAC_READ_SEARCH.
+ */
 int cgroup_path(__u64 id, char path[PATH_MAX]);
 
 /* The cgroup v2 directory of a process, by /proc/PID/cgroup. Returns 0, or -errno with e filled. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What the commands share. */
 #include "cmd.h"
+#include "caps.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -20,11 +21,24 @@ int cmd_set_string(void *ctx, const struct option_row *row, const char *value, s
 
 static void print_help(const struct command *c)
 {
+	char caps[CAPS_TEXT_MAX];
+
 	printf("usage: socktables %s %s\n\n%s\n", c->name, c->args, c->help);
 	if (c->nr_tables)
 		putchar('\n');
 	options_help(stdout, c->tables, c->nr_tables);
-	printf("\nexamples:\n%s", c->examples);
+	caps_text(c->needs, caps);
+	printf("\nprivileges: %s", caps);
+	if (c->uses) {
+		caps_text(c->uses, caps);
+		printf("; if there are, %s", caps);
+	}
+	printf("\n\nexamples:\n%s", c->examples);
+}
+
+int cmd_begin(const struct command *self, struct st_err *e)
+{
+	return caps_keep(self->needs, self->uses, e);
 }
 
 int cmd_parse(const struct command *self, void *const *ctx, int argc, char **argv, char ***args,

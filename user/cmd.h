@@ -22,6 +22,7 @@ struct command {
 	int (*run)(const struct command *self, int argc, char **argv, struct st_err *e);
 	const struct option_table *tables; /* for --help */
 	size_t nr_tables;
+	__u64 needs, uses; /* capabilities (caps.h): without the latter it can do less */
 };
 
 int cmd_attach(const struct command *self, int argc, char **argv, struct st_err *e);
@@ -42,6 +43,11 @@ extern const struct option_table istio_tables[2], attach_tables[2], detach_table
 struct noun_args {
 	int json;
 };
+
+/* Gives up what the command does not need; -EPERM with e filled if it has less. To be called when the
+ * arguments are known to be right, before anything is done.
+ */
+int cmd_begin(const struct command *self, struct st_err *e);
 
 /* What a library call's -errno is as exit status; NAME is the pod it was about, or NULL. */
 int cmd_result(int err, const char *name, struct st_err *e);

@@ -70,15 +70,6 @@ static const struct option_row detach_rows[] = {
 
 const struct option_table detach_tables[1] = { { .title = "flags", .rows = detach_rows } };
 
-static int root_needed(struct st_err *e)
-{
-	if (!geteuid())
-		return 0;
-	err_hint(e, "try with sudo");
-	err_set(e, EPERM, "user", NULL, "must be root");
-	return 1;
-}
-
 /* The paths that --pid stands for; buffers are the caller's. */
 static int from_pid(const char *text, char cgroup[PATH_MAX], char netns[64], char resolv[64],
 		    char group[64], struct st_err *e)
@@ -141,7 +132,7 @@ int cmd_attach(const struct command *self, int argc, char **argv, struct st_err 
 	if (n >= 0) {
 		status = EXIT_USAGE;
 		if (!check_attach(&a, n, args, e))
-			status = root_needed(e) ? EXIT_FAILED : attach(&a, &config, e);
+			status = cmd_begin(self, e) ? EXIT_FAILED : attach(&a, &config, e);
 		else
 			err_hint(e, "try 'socktables attach --help'");
 	}
@@ -168,8 +159,8 @@ int cmd_update(const struct command *self, int argc, char **argv, struct st_err 
 		status = EXIT_USAGE;
 	} else if (n >= 0) {
 		spec.name = args[0];
-		status =
-			root_needed(e) ? EXIT_FAILED : cmd_result(pod_update(&spec, e), args[0], e);
+		status = cmd_begin(self, e) ? EXIT_FAILED
+					    : cmd_result(pod_update(&spec, e), args[0], e);
 	}
 	config_free(&config);
 	return status;
@@ -214,7 +205,7 @@ int cmd_detach(const struct command *self, int argc, char **argv, struct st_err 
 	name = n ? args[0] : NULL;
 	if (name && pod_check_name(name, e))
 		return EXIT_USAGE;
-	if (root_needed(e))
+	if (cmd_begin(self, e))
 		return EXIT_FAILED;
 	if (a.drain)
 		return drain_and_detach(&a, name, e);
@@ -243,7 +234,7 @@ int cmd_upgrade(const struct command *self, int argc, char **argv, struct st_err
 		err_set(e, EINVAL, "argument", args[0], "not expected");
 		return EXIT_USAGE;
 	}
-	if (root_needed(e))
+	if (cmd_begin(self, e))
 		return EXIT_FAILED;
 	err = pod_upgrade(print_pod, NULL, e);
 	if (err >= 0)

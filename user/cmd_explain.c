@@ -156,6 +156,8 @@ int cmd_explain(const struct command *self, int argc, char **argv, struct st_err
 		err_hint(e, "for example: socktables explain web out tcp 10.0.0.5:80 --uid 1000");
 		return EXIT_USAGE;
 	}
+	if (cmd_begin(self, e))
+		return EXIT_FAILED;
 	status = cmd_result(pod_read(args[0], explain_pod, &a, e), args[0], e);
 	return status == EXIT_DONE ? print_verdict(&a, args[0]) : status;
 }

@@ -76,7 +76,7 @@ int cmd_import(const struct command *self, int argc, char **argv, struct st_err 
 	f = open_rules(n && strcmp(args[0], "-") ? args[0] : NULL, e);
 	if (!f)
 		return EXIT_FAILED;
-	status = import_file(f, a.json, e);
+	status = cmd_begin(self, e) ? EXIT_FAILED : import_file(f, a.json, e);
 	if (f != stdin)
 		fclose(f);
 	return status;

@@ -10,6 +10,7 @@
 #include <linux/magic.h>
 
 #include "bpffs.h"
+#include "caps.h"
 #include "cmd.h"
 #include "istio.h"
 #include "netns.h"
@@ -73,17 +74,12 @@ static int find_target(const struct istio *i, struct target *t, struct st_err *e
 	return cgroup_of_own_pod(t->cgroup, e);
 }
 
-/* Who may attach is asked before anything is looked for, so that the answer is always the same.
- * A bpffs that attach would mount in a container would be gone with the container.
+/* A bpffs that attach would mount in a container would be gone with the container.
  */
-static int check_rights(struct st_err *e)
+static int check_bpffs(struct st_err *e)
 {
 	struct statfs fs;
 
-	if (geteuid()) {
-		err_hint(e, "the container has to run as root with CAP_BPF and CAP_NET_ADMIN");
-		return err_set(e, EPERM, "user", NULL, "must be root");
-	}
 	if (!statfs(ST_BPFFS, &fs) && fs.f_type == BPF_FS_MAGIC)
 		return 0;
 	err_hint(e, "mount the node's into this container (a hostPath volume)");
@@ -115,7 +111,7 @@ static int cleanup(const struct istio *i, struct st_err *e)
 {
 	struct st_err ignored = {};
 	struct target t = {};
-	int err = check_rights(e);
+	int err = check_bpffs(e);
 
 	if (err)
 		return err;
@@ -170,7 +166,7 @@ static int apply(const struct istio *i, struct st_err *e)
 	enum pod_likeness is = POD_NONE;
 	struct target t = {};
 	struct pod_spec spec;
-	int err = check_rights(e);
+	int err = check_bpffs(e);
 
 	err = err ?: find_target(i, &t, e);
 	err = err ?: find_attached(&t, e);
@@ -295,13 +291,22 @@ static int run(const struct istio *i, struct st_err *e)
 	return run_validation(i, uid, gid, e) ? EXIT_NOT_VALID : EXIT_DONE;
 }
 
+/* To show what would be done, and to validate, takes nothing. */
+static int begin(const struct command *self, const struct istio *i, struct st_err *e)
+{
+	if (i->dry_run || i->skip_rule_apply)
+		return caps_keep(0, self->needs | self->uses, e);
+	return cmd_begin(self, e);
+}
+
 int cmd_istio(const struct command *self, int argc, char **argv, struct st_err *e)
 {
 	struct istio i = {};
 	int status;
 
+	/* Who may attach is asked before anything is looked for, so that the answer is always the same. */
 	if (!read_args(self, argc, argv, &i, &status, e))
-		status = run(&i, e);
+		status = begin(self, &i, e) ? EXIT_FAILED : run(&i, e);
 	istio_free(&i);
 	return status;
 }

@@ -51,6 +51,8 @@ int cmd_probe(const struct command *self, int argc, char **argv, struct st_err *
 		err_set(e, EINVAL, "argument", args[0], "not expected");
 		return EXIT_USAGE;
 	}
+	if (cmd_begin(self, e))
+		return EXIT_FAILED;
 	uname(&u);
 	rows = json_array();
 	err = probe(add_row, rows);
@@ -62,11 +64,9 @@ int cmd_probe(const struct command *self, int argc, char **argv, struct st_err *
 	}
 	if (!err)
 		return EXIT_DONE;
-	if (err == -EPERM) {
-		err_set(e, EPERM, "user", NULL, "may not load BPF programs");
-		err_hint(e, "try with sudo");
-	} else {
+	if (err == -EPERM)
+		err_set(e, EPERM, "kernel", u.release, "does not let BPF programs be loaded");
+	else
 		err_set(e, ENOTSUP, "kernel", u.release, "lacks what is marked MISSING");
-	}
 	return EXIT_FAILED;
 }

@@ -78,9 +78,11 @@ static int add_status(void *ctx, const struct datapath *dp, const struct pod *po
 	const struct policy *p = &pod->policy;
 	char cgroup[PATH_MAX];
 	json_t *o;
+	int err;
 
-	if (cgroup_path(p->cgroup_id, cgroup))
-		strcpy(cgroup, "gone");
+	err = cgroup_path(p->cgroup_id, cgroup);
+	if (err)
+		strcpy(cgroup, err == -EPERM ? "unknown: needs CAP_DAC_READ_SEARCH" : "gone");
 	o = json_pack("{ss ss ss sI sI sI s{si si} ss si so so}", "name", p->name, "state",
 		      state_names[pod->state], "cgroup", cgroup, "cgroup_id",
 		      (json_int_t)p->cgroup_id, "netns_inode", (json_int_t)p->netns_ino,
@@ -220,6 +222,8 @@ static int show(const struct command *self, int argc, char **argv,
 	}
 	if (name && pod_check_name(name, e))
 		return EXIT_USAGE;
+	if (cmd_begin(self, e))
+		return EXIT_FAILED;
 	pods = json_array();
 	status = cmd_result(pod_read(name, add, pods, e), name, e);
 	if (status == EXIT_DONE && a.json)

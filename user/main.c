@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "caps.h"
 #include "cmd.h"
 #include "istio.h"
 
@@ -13,39 +14,51 @@
 	"newlines,\n"                                                                         \
 	"and # begins a comment\n"
 
+/* To work on maps takes CAP_BPF; to load programs for the network CAP_NET_ADMIN as well, and
+ * CAP_PERFMON if they read the kernel's memory; to enter a namespace, and to look at programs and links
+ * that are not ours, CAP_SYS_ADMIN; to find a namespace or --pid's by a process CAP_SYS_PTRACE; to find
+ * a cgroup by its id CAP_DAC_READ_SEARCH.
+ */
+#define ON_MAPS CAPS(BPF)
+#define ON_PODS (CAPS(BPF) | CAPS(NET_ADMIN) | CAPS(SYS_ADMIN))
+#define LOADING (CAPS(BPF) | CAPS(NET_ADMIN) | CAPS(PERFMON))
+
 static const struct command commands[] = {
 	{ "attach", "--cgroup DIR --netns FILE [--name NAME] [policy]", "capture a pod's traffic",
 	  "  socktables attach --cgroup /sys/fs/cgroup/kubepods/pod1 --netns /run/netns/pod1\n"
 	  "  socktables attach --pid 4711 --name web -o 15020,3306 --ipv6=on\n"
 	  "  socktables attach --pid 4711 -x @/etc/mesh/outside.txt\n" ABOUT_LISTS,
-	  cmd_attach, attach_tables, 2 },
+	  cmd_attach, attach_tables, 2, ON_PODS | LOADING, CAPS(SYS_PTRACE) },
 	{ "update", "NAME [policy]", "give an attached pod a new policy",
-	  "  socktables update web -o 15020,3306\n" ABOUT_LISTS, cmd_update, update_tables, 1 },
+	  "  socktables update web -o 15020,3306\n" ABOUT_LISTS, cmd_update, update_tables, 1,
+	  ON_PODS, CAPS(SYS_PTRACE) },
 	{ "detach", "NAME | --all [--stale] [--drain]", "stop capturing, from any state",
 	  "  socktables detach web\n"
 	  "  socktables detach web --drain=30\n"
 	  "  socktables detach --all --stale\n",
-	  cmd_detach, detach_tables, 1 },
+	  cmd_detach, detach_tables, 1, ON_PODS, CAPS(SYS_PTRACE) | CAPS(PERFMON) },
 	{ "upgrade", "", "this build's programs for all pods, connections go on",
-	  "  socktables upgrade\n", cmd_upgrade, NULL, 0 },
+	  "  socktables upgrade\n", cmd_upgrade, NULL, 0, LOADING, 0 },
 	{ "status", "[NAME]", "what is attached, and whether it works",
-	  "  socktables status\n  socktables status web --json\n", cmd_status, noun_tables, 1 },
+	  "  socktables status\n  socktables status web --json\n", cmd_status, noun_tables, 1,
+	  ON_MAPS, CAPS(DAC_READ_SEARCH) },
 	{ "stats", "[NAME]", "counters by reason", "  socktables stats web\n", cmd_stats,
-	  noun_tables, 1 },
+	  noun_tables, 1, ON_MAPS, 0 },
 	{ "explain", "NAME FLOW", "which rule wins for a connection",
 	  "  socktables explain web out tcp 10.0.0.5:80 --uid 1000\n"
 	  "  socktables explain web out udp [fd00::a]:53 --uid 1337 --from ::6\n"
 	  "  socktables explain web in tcp 10.77.0.2:8080 --from 10.77.0.3\n",
-	  cmd_explain, explain_tables, 1 },
+	  cmd_explain, explain_tables, 1, ON_MAPS, 0 },
 	{ "probe", "", "what this kernel can do, by trying it", "  socktables probe\n", cmd_probe,
-	  noun_tables, 1 },
+	  noun_tables, 1, LOADING, 0 },
 	{ "import", "[FILE]", "Istio's iptables rules as policy flags, or why not",
 	  "  (iptables-save; ip6tables-save) | socktables import\n"
 	  "  socktables import rules.txt --json\n"
 	  "  socktables attach --pid 4711 $(socktables import rules.txt)\n",
-	  cmd_import, noun_tables, 1 },
+	  cmd_import, noun_tables, 1, 0, 0 },
 	{ "istio-iptables", "[FLAGS]", "drop-in for Istio's binary, for the pod it runs in",
-	  istio_notes, cmd_istio, istio_tables, 2 },
+	  istio_notes, cmd_istio, istio_tables, 2, LOADING,
+	  CAPS(SYS_ADMIN) | CAPS(SYS_PTRACE) | CAPS(SETUID) | CAPS(SETGID) },
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(*commands))

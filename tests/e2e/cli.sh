@@ -229,10 +229,10 @@ not_root() {
 	local verb
 	for verb in "${IN_A[*]}" "detach a" "detach --all" "update a"; do
 		# shellcheck disable=SC2086 # words
-		one_line 1 "${verb%% *}: user: must be root" setpriv --reuid 1000 --clear-groups -- "$ST" $verb
+		one_line 1 "${verb%% *}: capability 'CAP_NET_ADMIN': missing" setpriv --reuid 1000 --clear-groups -- "$ST" $verb
 	done
 	same 1 "$(status_of setpriv --reuid 1000 --clear-groups -- "$ST" probe)" "exit status of probe"
-	has "$(cat "$TMP/output")" "^socktables: probe: user: may not load BPF programs"
+	has "$(cat "$TMP/output")" "^socktables: probe: capability 'CAP_NET_ADMIN': missing"
 	same "" "$(pins)" "pins"
 }
 

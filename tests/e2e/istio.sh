@@ -236,7 +236,7 @@ refusals() {
 
 rights() {
 	same 1 "$(status_of pod_run_as web 1337 "$ST" istio-iptables -i '*')"
-	has "$(< "$TMP/output")" '^socktables: istio-iptables: user: must be root$'
+	has "$(< "$TMP/output")" '^socktables: istio-iptables: capability .CAP_NET_ADMIN.: missing$'
 	same 1 "$(status_of unshare --mount "$BASH" -c "while mountpoint -q /sys/fs/bpf; do
 		umount /sys/fs/bpf; done; exec nsenter --net=/run/netns/web -- '$ST' istio-iptables")"
 	same "socktables: istio-iptables: bpffs '/sys/fs/bpf': not mounted, and what is pinned has to $(
