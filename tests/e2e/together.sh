@@ -107,11 +107,12 @@ detach_same() {
 POLICY_A=(--ipv6=on -i "$SVC4/32,$SVC6/128" -x '' -o 8080)
 POLICY_B=(--ipv6=on -i '*' -x "$OUT4/32,$OUT6/128" -o 8081)
 
-# dials FILE: all the time, until $TMP/stop is there
+# dials FILE [N]: N of each kind again and again, until $TMP/stop is there
 dials() {
+	local n=${2:-50}
 	until [[ -e $TMP/stop ]]; do
-		dial a -n 50 "$SVC4:80" "[$SVC6]:80" "$OUT4:80" "[$OUT6]:80" "sendto:$SVC4:53" "dns:[$SVC6]:53"
-		out_run a "$DIAL" -n 20 "$POD4:8080" "[$POD6]:8080" | sed 's/^/in /'
+		dial a -n "$n" "$SVC4:80" "[$SVC6]:80" "$OUT4:80" "[$OUT6]:80" "sendto:$SVC4:53" "dns:[$SVC6]:53"
+		out_run a "$DIAL" -n "$n" "$POD4:8080" "[$POD6]:8080" | sed 's/^/in /'
 	done > "$1"
 }
 
@@ -143,6 +144,28 @@ policies_change() {
 	"$ST" detach a
 }
 
+# Connections that are made while the pod is attached are left alone or captured, whole; none fails.
+attach_under_load() {
+	local round dialling
+	for ((round = 0; round < 6; round++)); do
+		dials "$TMP/attaching.$round" 10 & dialling=$!
+		wait_for 20 lines "$TMP/attaching.$round" 200
+		attach a
+		wait_for 20 lines "$TMP/attaching.$round" $(($(wc -l < "$TMP/attaching.$round") + 400))
+		: > "$TMP/stop"
+		wait "$dialling"
+		rm "$TMP/stop"
+		"$ST" detach a
+	done
+	cat "$TMP"/attaching.* > "$TMP/attaching"
+	echo "$(wc -l < "$TMP/attaching") connections"
+	grep -q ' outside ' "$TMP/attaching" # before
+	grep -q ' proxy ' "$TMP/attaching" # and after
+	# An app that asks is told its own address once the pod is attached, as with conntrack.
+	same "" "$(who_answered "$TMP/attaching" | grep -vE -e '^peer=([^ ]+) (outside od=ENOENT|proxy od=\1)$' \
+		-e '^in peer=([^ ]+) (app od=(ENOENT|\1)|proxy)$' -e '^peer=.*:53 a=10\.0\.0\.(15|53)$')"
+}
+
 # lines FILE N: it has that many
 lines() {
 	(($(wc -l < "$1") >= $2))
@@ -156,5 +179,6 @@ check "fifty pods are attached, updated and detached at once" many_pods
 check "attach, update and detach of one pod at once" one_pod
 proxy_start a
 agent_start a
+check "attach under load: no connection is lost, or captured by half" attach_under_load
 check "policies that change under load: every connection is judged by a whole one" policies_change
 finish
