@@ -122,37 +122,40 @@ int netns_open(const char *path, struct netns *ret, struct st_err *e)
 	return 0;
 }
 
-static int is_it(const char *path, __u64 dev, __u64 ino)
-{
-	struct stat st;
-
-	return !stat(path, &st) && st.st_dev == dev && st.st_ino == ino;
-}
-
-/* The first entry of a directory that leads to the namespace by "DIR/ENTRY" and suffix. */
+/* The first entry of a directory that leads to the namespace by "DIR/ENTRY" and suffix: 1, 0, or
+ * -EACCES if there were entries that may not be looked at.
+ */
 static int search(const char *dir, const char *suffix, __u64 dev, __u64 ino, char path[PATH_MAX])
 {
-	struct dirent *d;
 	DIR *entries = opendir(dir);
-	int found = 0;
+	int found = 0, denied = 0;
+	struct dirent *d;
+	struct stat st;
 
 	while (entries && !found && (d = readdir(entries))) {
 		snprintf(path, PATH_MAX, "%s/%s%s", dir, d->d_name, suffix);
-		found = is_it(path, dev, ino);
+		if (!stat(path, &st))
+			found = st.st_dev == dev && st.st_ino == ino;
+		else
+			denied |= errno == EACCES;
 	}
 	if (entries)
 		closedir(entries);
-	return found;
+	return found || !denied ? found : -EACCES;
 }
 
 int netns_find(__u64 dev, __u64 ino, __u64 cookie, struct netns *ret, struct st_err *e)
 {
 	char path[PATH_MAX];
-	int err;
+	int err = search("/run/netns", "", dev, ino, path);
 
-	if (!search("/run/netns", "", dev, ino, path) &&
-	    !search("/run/docker/netns", "", dev, ino, path) &&
-	    !search("/proc", "/ns/net", dev, ino, path))
+	err = err ?: search("/run/docker/netns", "", dev, ino, path);
+	err = err ?: search("/proc", "/ns/net", dev, ino, path);
+	if (err < 0) {
+		err_hint(e, "to look for it through processes takes CAP_SYS_PTRACE");
+		return err_sys(e, -err, "network namespace of the pod", NULL);
+	}
+	if (!err)
 		return -ENOENT;
 	err = netns_open(path, ret, e);
 	if (err || ret->cookie == cookie)

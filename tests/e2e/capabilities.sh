@@ -172,9 +172,12 @@ pid_of_another() {
 	with "$(needed attach)" "$ST" attach --pid "$SERVED" --name a 2> "$TMP/stderr" || status=$?
 	same 1 "$status"
 	has "$(cat "$TMP/stderr")" "^socktables: attach: netns '/proc/$SERVED/ns/net': Permission denied"
-	with "$(needed attach; useful attach)" "$ST" attach --pid "$SERVED" --name a
+	with "$(needed attach; useful attach)" "$ST" attach --pid "$SERVED" --name a --ipv6=on
+	umount /run/netns/a # from now on only its process leads to it
+	one_line 1 "detach: network namespace of the pod: Permission denied" with "$(needed detach)" "$ST" detach a
 	with "$(needed detach; useful detach)" "$ST" detach a --drain
 	stop "$SERVED"
+	same "" "$(pins | grep pods/a)"
 }
 
 pod_make a
