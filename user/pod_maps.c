@@ -107,13 +107,16 @@ static int of_policy(const struct selection *s, const void *key)
 	return policy_of(s, key) == s->policy_id;
 }
 
-/* Keys are collected first: deleting while walking would start the walk anew. */
-static void drop(int fd, const struct selection *s)
+/* All selected keys, one behind the other, in an array that the caller frees, and how many. What memory
+ * is too little for is not among them: then *err.
+ */
+static size_t collect(int fd, const struct selection *s, char **ret, int *err)
 {
 	char key[64], at[64], *found = NULL, *more;
 	const void *prev = s->behind;
-	size_t nr = 0, room = 0, i;
+	size_t nr = 0, room = 0;
 
+	*err = 0;
 	while (!bpf_map_get_next_key(fd, prev, key)) {
 		memcpy(at, key, s->key_size);
 		prev = at;
@@ -125,12 +128,25 @@ static void drop(int fd, const struct selection *s)
 		if (nr == room) {
 			room = room ? 2 * room : 64;
 			more = realloc(found, room * s->key_size);
-			if (!more)
+			if (!more) {
+				*err = -ENOMEM;
 				break;
+			}
 			found = more;
 		}
 		memcpy(found + nr++ * s->key_size, key, s->key_size);
 	}
+	*ret = found;
+	return nr;
+}
+
+/* Keys are collected first: deleting while walking would start the walk anew. */
+static void drop(int fd, const struct selection *s)
+{
+	char *found;
+	int err;
+	size_t nr = collect(fd, s, &found, &err), i;
+
 	for (i = 0; i < nr; i++)
 		bpf_map_delete_elem(fd, found + i * s->key_size);
 	free(found);
@@ -139,21 +155,51 @@ static void drop(int fd, const struct selection *s)
 /* A trie is walked by subtrees, and a policy's prefixes are one, as its id comes first in their
  * keys. Of a subtree the leftmost leaf comes first: that of address ::, which is put there to begin
  * with. Otherwise a pod that leaves would cost the more the more prefixes other pods have.
+ * It changes the map, so only under the exclusive lock.
  */
+struct class_walk {
+	struct class_key first;
+	struct selection s;
+	int is_ours; /* the leaf was not there before */
+};
+
+/* What a look-up of the first LEN bits of :: finds. A prefix that its surroundings make needless is not
+ * there, so the address itself is if it finds something else.
+ */
+static struct class_value look_up(int fd, __u32 policy_id, __u32 len)
+{
+	const struct class_key k = { 32 + len, policy_id, {} };
+	struct class_value v = {};
+
+	if (bpf_map_lookup_elem(fd, &k, &v))
+		return (struct class_value){};
+	return v;
+}
+
+static void class_walk_begin(struct class_walk *w, int fd, __u32 policy_id)
+{
+	const struct class_value same = look_up(fd, policy_id, 128);
+	const struct class_value around = look_up(fd, policy_id, 127);
+
+	w->first = (struct class_key){ 32 + 128, policy_id, {} };
+	w->s = (struct selection){ .key_size = sizeof(w->first),
+				   .selects = of_policy,
+				   .policy_at = offsetof(struct class_key, policy),
+				   .policy_id = policy_id };
+	if (bpf_map_update_elem(fd, &w->first, &same, BPF_ANY))
+		return;
+	w->s.behind = &w->first;
+	w->is_ours = !memcmp(&same, &around, sizeof(same));
+}
+
 static void drop_classes(int fd, __u32 policy_id)
 {
-	const struct class_key first = { 32 + 128, policy_id, {} };
-	const struct class_value nothing = {};
-	struct selection s = { .key_size = sizeof(first),
-			       .selects = of_policy,
-			       .policy_at = offsetof(struct class_key, policy),
-			       .policy_id = policy_id };
+	struct class_walk w;
 
-	if (!bpf_map_update_elem(fd, &first, &nothing, BPF_ANY))
-		s.behind = &first;
-	drop(fd, &s);
-	if (s.behind)
-		bpf_map_delete_elem(fd, &first);
+	class_walk_begin(&w, fd, policy_id);
+	drop(fd, &w.s);
+	if (w.s.behind)
+		bpf_map_delete_elem(fd, &w.first);
 }
 
 void maps_drop_rules(const struct datapath *dp, __u32 policy_id)
@@ -165,6 +211,108 @@ void maps_drop_rules(const struct datapath *dp, __u32 policy_id)
 
 	drop_classes(dp->map[MAP_st_class], policy_id);
 	drop(dp->map[MAP_st_ids], &ids);
+}
+
+static int read_class(int fd, const struct class_key *k, struct ruleset *rs)
+{
+	struct class_value v;
+
+	if (bpf_map_lookup_elem(fd, k, &v))
+		return -errno;
+	rs->classes[rs->nr_classes++] = (struct class_entry){
+		.prefix = { k->addr, k->prefixlen - 32 }, .class = v.class, .src = v.src
+	};
+	return 0;
+}
+
+/* The leaf of address :: is not behind itself. */
+static int read_classes(int fd, struct class_walk *w, struct ruleset *rs)
+{
+	char *found;
+	int err, there = w->s.behind && !w->is_ours;
+	size_t nr = collect(fd, &w->s, &found, &err), i;
+	const struct class_key *k = (void *)found;
+
+	rs->classes = calloc(nr + 1, sizeof(*rs->classes));
+	if (!rs->classes)
+		err = -ENOMEM;
+	if (!err && there)
+		err = read_class(fd, &w->first, rs);
+	for (i = 0; !err && i < nr; i++)
+		err = read_class(fd, &k[i], rs);
+	free(found);
+	return err;
+}
+
+static int read_ids(int fd, __u32 policy_id, struct ruleset *rs)
+{
+	const struct selection s = { .key_size = sizeof(struct id_key),
+				     .selects = of_policy,
+				     .policy_at = offsetof(struct id_key, policy),
+				     .policy_id = policy_id };
+	char *found;
+	int err;
+	size_t nr = collect(fd, &s, &found, &err), i;
+	const struct id_key *k = (void *)found;
+
+	rs->ids = calloc(nr + 1, sizeof(*rs->ids));
+	if (!rs->ids)
+		err = -ENOMEM;
+	for (i = 0; !err && i < nr; i++) {
+		rs->ids[i] = (struct id_entry){ k[i].kind, k[i].value, 0 };
+		err = bpf_map_lookup_elem(fd, &k[i], &rs->ids[i].class) ? -errno : 0;
+		rs->nr_ids++;
+	}
+	free(found);
+	return err;
+}
+
+int maps_read_rules(const struct datapath *dp, const struct policy *p, int exclusive,
+		    struct ruleset *ret)
+{
+	int fd = dp->map[MAP_st_class], err;
+	struct class_walk w = { .s = { .key_size = sizeof(w.first),
+				       .selects = of_policy,
+				       .policy_at = offsetof(struct class_key, policy),
+				       .policy_id = p->id } };
+
+	*ret = (struct ruleset){ .policy = *p };
+	if (exclusive)
+		class_walk_begin(&w, fd, p->id);
+	err = read_classes(fd, &w, ret);
+	if (w.is_ours)
+		bpf_map_delete_elem(fd, &w.first);
+	return err ?: read_ids(dp->map[MAP_st_ids], p->id, ret);
+}
+
+static int read_id(const struct datapath *dp, __u32 kind, __u32 value, struct ruleset *rs)
+{
+	const struct id_key k = { rs->policy.id, kind, value };
+	struct id_entry *more;
+	__u32 class;
+
+	if (bpf_map_lookup_elem(dp->map[MAP_st_ids], &k, &class))
+		return -errno;
+	more = realloc(rs->ids, (rs->nr_ids + 1) * sizeof(*rs->ids));
+	if (!more)
+		return -ENOMEM;
+	rs->ids = more;
+	rs->ids[rs->nr_ids++] = (struct id_entry){ kind, value, class };
+	return 0;
+}
+
+int maps_read_notes(const struct datapath *dp, const struct policy *p, struct ruleset *ret)
+{
+	__u32 value = 0;
+	int err;
+
+	*ret = (struct ruleset){ .policy = *p };
+	do
+		err = read_id(dp, ID_IFACE_NAME, value++, ret);
+	while (!err);
+	if (err == -ENOENT)
+		err = read_id(dp, ID_FACTS, 0, ret);
+	return err ?: read_id(dp, ID_FACTS, 1, ret);
 }
 
 static int of_no_pod(const struct selection *s, const void *key)

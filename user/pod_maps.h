@@ -16,6 +16,17 @@ int maps_put_policy(const struct datapath *dp, __u64 cookie, const struct policy
 int maps_put_counters(const struct datapath *dp, __u64 cookie, struct st_err *e);
 int maps_put_rules(const struct datapath *dp, const struct ruleset *rs, struct st_err *e);
 
+/* The same back, unsorted. EXCLUSIVE: the exclusive lock is held, which lets other pods' prefixes cost
+ * nothing. Returns 0 or -errno (e is the caller's); ret is to be freed in any case.
+ */
+int maps_read_rules(const struct datapath *dp, const struct policy *p, int exclusive,
+		    struct ruleset *ret);
+
+/* Of these only what tells whether the pod is still what it was: the names of interfaces, the hash of
+ * facts. Returns as maps_read_rules().
+ */
+int maps_read_notes(const struct datapath *dp, const struct policy *p, struct ruleset *ret);
+
 /* All entries of one policy in st_class and st_ids. */
 void maps_drop_rules(const struct datapath *dp, __u32 policy_id);
 
