@@ -22,10 +22,10 @@ override CFLAGS += -std=gnu11 $(WARN) -I$(B) $(SANFLAGS)
 LDLIBS := -lbpf -ljansson -lmnl
 
 SHARED_BPF := outbound reply origdst
-LIB_SRC := bpffs cgroup config config_flags config_lists datapath err gone idmap import import_guess istio_env istio_rules list_file netlink netns \
-	options own_cgroup pod pod_attach pod_compare validate pod_detach pod_env pod_maps pod_read prefix probe resolv rule \
+LIB_SRC := agent bpffs cgroup config config_flags config_lists datapath err gone idmap import import_guess istio_env istio_rules list_file netlink netns nsid \
+	options own_cgroup pod pod_attach pod_compare validate pod_detach pod_env pod_maps pod_read pod_refresh prefix probe resolv rule \
 	rule_form rules rules_effect rules_read ruleset ruleset_facts values why
-CMD_SRC := main cmd cmd_attach cmd_explain cmd_import cmd_probe cmd_show cmd_istio istio_show
+CMD_SRC := main cmd cmd_agent cmd_attach cmd_explain cmd_import cmd_probe cmd_show cmd_istio istio_show
 # What needs neither root nor libbpf, for tests and fuzzers.
 PURE_SRC := config config_flags config_lists err import import_guess istio_rules list_file options prefix resolv rule rule_form rules \
 	rules_effect rules_read ruleset ruleset_facts values why

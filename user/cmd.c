@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 int cmd_set_string(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
 {
@@ -62,6 +63,15 @@ int cmd_result(int err, const char *name, struct st_err *e)
 		return EXIT_NOT_ATTACHED;
 	}
 	return EXIT_FAILED;
+}
+
+int cmd_root_needed(struct st_err *e)
+{
+	if (!geteuid())
+		return 0;
+	err_hint(e, "try with sudo");
+	err_set(e, EPERM, "user", NULL, "must be root");
+	return 1;
 }
 
 int json_put(json_t *value)

@@ -31,11 +31,12 @@ int cmd_status(const struct command *self, int argc, char **argv, struct st_err 
 int cmd_stats(const struct command *self, int argc, char **argv, struct st_err *e);
 int cmd_explain(const struct command *self, int argc, char **argv, struct st_err *e);
 int cmd_probe(const struct command *self, int argc, char **argv, struct st_err *e);
+int cmd_agent(const struct command *self, int argc, char **argv, struct st_err *e);
 int cmd_import(const struct command *self, int argc, char **argv, struct st_err *e);
 int cmd_istio(const struct command *self, int argc, char **argv, struct st_err *e);
 
 extern const struct option_table istio_tables[2], attach_tables[2], detach_tables[1],
-	noun_tables[1], update_tables[1], explain_tables[1];
+	noun_tables[1], update_tables[1], explain_tables[1], agent_tables[1];
 
 /* What every noun takes. */
 struct noun_args {
@@ -50,6 +51,9 @@ int cmd_result(int err, const char *name, struct st_err *e);
  */
 int cmd_parse(const struct command *self, void *const *ctx, int argc, char **argv, char ***args,
 	      int *status, struct st_err *e);
+
+/* 1 with e filled if it is not root who runs the command. */
+int cmd_root_needed(struct st_err *e);
 
 /* Setters for rows of the commands' own tables: a string or a flag at row->offset. */
 int cmd_set_string(void *ctx, const struct option_row *row, const char *value, struct st_err *e);

@@ -50,15 +50,6 @@ static const struct option_row detach_rows[] = {
 
 const struct option_table detach_tables[1] = { { .title = "flags", .rows = detach_rows } };
 
-static int root_needed(struct st_err *e)
-{
-	if (!geteuid())
-		return 0;
-	err_hint(e, "try with sudo");
-	err_set(e, EPERM, "user", NULL, "must be root");
-	return 1;
-}
-
 /* The paths that --pid stands for; buffers are the caller's. */
 static int from_pid(const char *text, char cgroup[PATH_MAX], char netns[64], char resolv[64],
 		    char group[64], struct st_err *e)
@@ -121,7 +112,7 @@ int cmd_attach(const struct command *self, int argc, char **argv, struct st_err 
 	if (n >= 0) {
 		status = EXIT_USAGE;
 		if (!check_attach(&a, n, args, e))
-			status = root_needed(e) ? EXIT_FAILED : attach(&a, &config, e);
+			status = cmd_root_needed(e) ? EXIT_FAILED : attach(&a, &config, e);
 		else
 			err_hint(e, "try 'socktables attach --help'");
 	}
@@ -148,8 +139,8 @@ int cmd_update(const struct command *self, int argc, char **argv, struct st_err 
 		status = EXIT_USAGE;
 	} else if (n >= 0) {
 		spec.name = args[0];
-		status =
-			root_needed(e) ? EXIT_FAILED : cmd_result(pod_update(&spec, e), args[0], e);
+		status = cmd_root_needed(e) ? EXIT_FAILED
+					    : cmd_result(pod_update(&spec, e), args[0], e);
 	}
 	config_free(&config);
 	return status;
@@ -171,7 +162,7 @@ int cmd_detach(const struct command *self, int argc, char **argv, struct st_err 
 	}
 	if (n && pod_check_name(args[0], e))
 		return EXIT_USAGE;
-	if (root_needed(e))
+	if (cmd_root_needed(e))
 		return EXIT_FAILED;
 	if (a.all)
 		return pod_detach_all(e) < 0 ? EXIT_FAILED : EXIT_DONE;

@@ -34,6 +34,8 @@ static const struct command commands[] = {
 	  cmd_explain, explain_tables, 1 },
 	{ "probe", "", "what this kernel can do, by trying it", "  socktables probe\n", cmd_probe,
 	  noun_tables, 1 },
+	{ "agent", "[--once]", "keep pods' addresses right while they change",
+	  "  socktables agent\n  socktables agent --once\n", cmd_agent, agent_tables, 1 },
 	{ "import", "[FILE]", "Istio's iptables rules as policy flags, or why not",
 	  "  (iptables-save; ip6tables-save) | socktables import\n"
 	  "  socktables import rules.txt --json\n"

@@ -145,14 +145,19 @@ static int search(const char *dir, const char *suffix, __u64 dev, __u64 ino, cha
 	return found;
 }
 
-int netns_find(__u64 dev, __u64 ino, struct netns *ret, struct st_err *e)
+int netns_find(__u64 dev, __u64 ino, __u64 cookie, struct netns *ret, struct st_err *e)
 {
 	char path[PATH_MAX];
+	int err;
 
 	if (!search("/run/netns", "", dev, ino, path) &&
 	    !search("/proc", "/ns/net", dev, ino, path))
 		return -ENOENT;
-	return netns_open(path, ret, e);
+	err = netns_open(path, ret, e);
+	if (err || ret->cookie == cookie)
+		return err;
+	netns_close(ret);
+	return -ENOENT;
 }
 
 void netns_close(struct netns *ns)

@@ -20,9 +20,10 @@ struct netns {
 int netns_open(const char *path, struct netns *ret, struct st_err *e);
 
 /* The same for a namespace known by its file's device and inode, found in /run/netns or through any
- * process that is in it. -ENOENT (e untouched) if nobody holds it open.
+ * process that is in it. -ENOENT (e untouched) if nobody holds it open: or if it is another one by its
+ * cookie, as inodes' numbers are used again.
  */
-int netns_find(__u64 dev, __u64 ino, struct netns *ret, struct st_err *e);
+int netns_find(__u64 dev, __u64 ino, __u64 cookie, struct netns *ret, struct st_err *e);
 
 void netns_close(struct netns *ns);
 

@@ -39,7 +39,7 @@ int pod_remove(const struct datapath *dp, const char *name, __u64 cookie, const 
 		return err;
 	}
 	pod_wait_for_readers();
-	if (p->flags & POLICY_ADDED && !netns_find(p->netns_dev, p->netns_ino, &ns, e)) {
+	if (p->flags & POLICY_ADDED && !netns_find(p->netns_dev, p->netns_ino, cookie, &ns, e)) {
 		err = err ?: pod_env_remove(&ns, p, p->flags & POLICY_ADDED, e);
 		netns_close(&ns);
 	}

@@ -222,7 +222,8 @@ __u32 ruleset_class(const struct ruleset *rs, const struct addr *a)
 	for (len = 128; len >= 0; len--) {
 		key.prefix.addr = addr_mask(a, len);
 		key.prefix.len = len;
-		found = bsearch(&key, rs->classes, rs->nr_classes, sizeof(key), ruleset_compare_length);
+		found = bsearch(&key, rs->classes, rs->nr_classes, sizeof(key),
+				ruleset_compare_length);
 		if (found)
 			return found->class;
 	}

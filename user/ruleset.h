@@ -52,8 +52,9 @@ struct pod_facts {
 };
 
 struct ruleset {
-	struct policy policy;	     /* id, cgroup_id, netns_*, name are left 0 */
-	struct class_entry *classes; /* sorted by length, no prefix twice, or that could be left out */
+	struct policy policy; /* id, cgroup_id, netns_*, name are left 0 */
+	struct class_entry
+		*classes; /* sorted by length, no prefix twice, or that could be left out */
 	size_t nr_classes;
 	struct id_entry *ids; /* sorted, no (kind, value) twice */
 	size_t nr_ids;

@@ -15,9 +15,9 @@
 
 static const struct prefix v4_all = { .addr = { .w = { 0, 0, ST_V4(0, 0, 255, 255), 0 } },
 				      .len = V4_BITS };
-static const struct prefix v4_loopback = {
-	.addr = { .w = { 0, 0, ST_V4(0, 0, 255, 255), ST_V4(127, 0, 0, 0) } }, .len = V4_BITS + 8
-};
+static const struct prefix v4_loopback = { .addr = { .w = { 0, 0, ST_V4(0, 0, 255, 255),
+							    ST_V4(127, 0, 0, 0) } },
+					   .len = V4_BITS + 8 };
 static const struct prefix v6_loopback = { .addr = { .w = { 0, 0, 0, ST_V4(0, 0, 0, 1) } },
 					   .len = 128 };
 static const struct prefix v6_passthrough = { .addr = { .w = { 0, 0, 0, ST_V4(0, 0, 0, 6) } },
@@ -281,8 +281,7 @@ int ruleset_add_facts(struct ruleset *rs, const struct pod_facts *pod, struct st
 	size_t room = FIXED + pod->nr_local + pod->nr_routes + 1, nr;
 	struct class_entry *facts = calloc(room, sizeof(*facts));
 
-	if (!facts ||
-	    grow((void **)&rs->classes, rs->nr_classes + room, sizeof(*rs->classes)) ||
+	if (!facts || grow((void **)&rs->classes, rs->nr_classes + room, sizeof(*rs->classes)) ||
 	    grow((void **)&rs->ids, rs->nr_ids + pod->nr_ifaces + 2, sizeof(*rs->ids))) {
 		free(facts);
 		return err_sys(e, ENOMEM, "policy", NULL);
@@ -307,20 +306,22 @@ void ruleset_keep_flags(struct ruleset *rs)
 	struct class_entry *c;
 	size_t i, ids = 0;
 
-	qsort(rs->classes, rs->nr_classes, sizeof(*rs->classes), compare_tree);
+	if (rs->nr_classes) /* none is NULL, which qsort() does not take */
+		qsort(rs->classes, rs->nr_classes, sizeof(*rs->classes), compare_tree);
 	for (c = rs->classes; c < rs->classes + rs->nr_classes; c++)
 		*c = (struct class_entry){
 			.prefix = c->prefix,
 			/* --ipv4-loopback-cidr is a flag, ::1 is not */
-			.class = c->class & (prefix_is_v4(&c->prefix) ? lists | CLASS_LOOPBACK
-								      : lists),
+			.class = c->class &
+				 (prefix_is_v4(&c->prefix) ? lists | CLASS_LOOPBACK : lists),
 		};
 	rs->nr_classes = nest(rs->classes, rs->nr_classes);
 	for (i = 0; i < rs->nr_ids; i++)
 		if (rs->ids[i].kind != ID_IFACE && rs->ids[i].kind != ID_FACTS)
 			rs->ids[ids++] = rs->ids[i];
 	rs->nr_ids = ids;
-	qsort(rs->ids, rs->nr_ids, sizeof(*rs->ids), ruleset_compare_ids);
+	if (ids)
+		qsort(rs->ids, ids, sizeof(*rs->ids), ruleset_compare_ids);
 	rs->policy.flags &= ~(POLICY_SPREAD | (rs->policy.flags & POLICY_V6_AUTO ? POLICY_V6 : 0));
 	memset(&rs->policy.src4, 0, sizeof(rs->policy.src4));
 	memset(&rs->policy.src6, 0, sizeof(rs->policy.src6));
