@@ -51,10 +51,15 @@ static json_t *policy_json(const struct policy *p)
 			 addr_json(&p->src4), "source6", addr_json(&p->src6));
 }
 
-static json_t *warnings_json(const struct pod *pod)
+static json_t *warnings_json(const struct datapath *dp, const struct pod *pod)
 {
+	struct st_err ignored = {};
 	json_t *list = json_array();
 
+	if (pod->state == POD_ATTACHED && pod_has_changed(dp, pod, &ignored) > 0)
+		json_array_append_new(list, json_string("its addresses, routes or interfaces have "
+							"changed: 'socktables update' or "
+							"'agent' looks again"));
 	if (pod->state != POD_ATTACHED)
 		json_array_append_new(list, json_string(pod->why));
 	else if (!pod->nr_listeners && pod->policy.flags & (POLICY_IN_ALL | POLICY_IN_SOME))
@@ -70,7 +75,6 @@ static int add_status(void *ctx, const struct datapath *dp, const struct pod *po
 	char cgroup[PATH_MAX];
 	json_t *o;
 
-	(void)dp;
 	if (cgroup_path(p->cgroup_id, cgroup))
 		strcpy(cgroup, "gone");
 	o = json_pack("{ss ss ss sI sI sI s{si si} si so so}", "name", p->name, "state",
@@ -78,7 +82,7 @@ static int add_status(void *ctx, const struct datapath *dp, const struct pod *po
 		      (json_int_t)p->cgroup_id, "netns_inode", (json_int_t)p->netns_ino,
 		      "netns_cookie", (json_int_t)pod->cookie, "links", "attached", pod->nr_links,
 		      "expected", NR_LINKS, "inbound_listeners", pod->nr_listeners, "policy",
-		      policy_json(p), "warnings", warnings_json(pod));
+		      policy_json(p), "warnings", warnings_json(dp, pod));
 	if (!o)
 		return err_sys(e, ENOMEM, "status", p->name);
 	return json_array_append_new(ctx, o) ? err_sys(e, ENOMEM, "status", p->name) : 0;
