@@ -42,8 +42,8 @@ enum policy_flag {
 	POLICY_SPREAD = 1 << 10,	   /* lo is 127.0.0.0/8: redirected TCP may use all of it */
 	POLICY_IN_SOME = 1 << 14,	   /* -b is a list */
 	POLICY_TPROXY = 1 << 13,	   /* -m TPROXY */
-	POLICY_V6_AUTO = 1 << 25,      /* POLICY_V6 follows the pod's addresses: the first, */
-	POLICY_DUAL_STACK = 1 << 15,   /* or any of them is IPv6 */
+	POLICY_V6_AUTO = 1 << 25,	   /* POLICY_V6 follows the pod's addresses: the first, */
+	POLICY_DUAL_STACK = 1 << 15,	   /* or any of them is IPv6 */
 	POLICY_ADDED_SIX = 1 << 16,    /* what attach added and detach takes away: ::6/128 on lo, */
 	POLICY_ADDED_ROUTE4 = 1 << 17, /* route and rule for the TPROXY mark, */
 	POLICY_ADDED_ROUTE6 = 1 << 18,

@@ -278,7 +278,8 @@ int pod_attach(const struct pod_spec *spec, struct st_err *e)
 	lock = err ? err : take_lock(e);
 	if (lock >= 0) {
 		bpffs_pod_dir(a.name, a.dir);
-		err = pod_make_rules(spec, &a.ns, &a.rules, e); /* what changes later, the agent sees */
+		err = pod_make_rules(spec, &a.ns, &a.rules,
+				     e); /* what changes later, the agent sees */
 		err = err ?: datapath_ensure(&a.dp, e);
 		err = err ?: attach_locked(&a, spec, e);
 		if (err && a.dp.scan > 0)

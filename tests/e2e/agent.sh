@@ -32,43 +32,6 @@ agent_off() {
 	same "" "$(cat "$TMP/agent")" "the agent's words"
 }
 
-# known POD: what the policy knows of the pod is so
-known() {
-	"$ST" status "$1" --json | jq -e '.[0].state == "attached" and (.[0].warnings | map(test("have changed")) | any | not)'
-}
-
-# stale_facts POD: inside check: status warns of them
-stale_facts() {
-	has "$("$ST" status "$1")" "warning +its addresses, routes or interfaces have changed: 'socktables update' or 'agent' looks again"
-}
-
-# entries MAP POD: the map's entries of the pod as JSON, one a line, sorted, without the policy's id
-entries() {
-	local id
-	id=$(bpftool -j map dump pinned "$PINS/st_policy" | jq --arg name "$2" \
-		'.[].formatted.value | select(.name == $name) | .id')
-	bpftool -j map dump pinned "$PINS/$1" | jq -cS --arg name "$2" --argjson id "$id" '.[].formatted |
-		select(.key.policy? == $id or .value.name? == $name) | del(.key.policy?, .value.id?)' | sort
-}
-
-# shape POD: all that the maps hold of it
-shape() {
-	entries st_policy "$1"
-	entries st_class "$1"
-	entries st_ids "$1"
-}
-
-# as_fresh POD [FLAG...]: inside check: the pod is what attach makes of these flags
-as_fresh() {
-	local before
-	wait_for 10 known "$1"
-	before=$(shape "$1")
-	has "$before" prefixlen
-	"$ST" detach "$1"
-	"$ST" attach --cgroup "$CG/$1" --netns "/run/netns/$1" --name "$@"
-	diff <(echo "$before") <(shape "$1")
-}
-
 # source4, source6: the source that the app sees of a call by the default route
 source4() {
 	dial a "$SVC4:80" | sed -E 's/.* name=([^ ]+):[0-9]+ .*/\1/'
@@ -82,44 +45,11 @@ to_new() {
 	dial a "$NEW4:8080" "[$NEW6]:8080" | who
 }
 
-# --- what status says, and --once -------------------------------------------------------------------
-
-warned() {
-	attach a
-	known a
-	ip -n a address add "$NEW4/24" dev eth0
-	stale_facts a
-	same "proxy" "$(dial a "$NEW4:8080" | who)" "to an own address that is not known yet"
-	"$ST" agent --once
-	known a
-	same "app" "$(dial a "$NEW4:8080" | who)" "after --once"
-	ip -n a address del "$NEW4/24" dev eth0
-	stale_facts a
-	"$ST" update a --ipv6=on
-	known a
-	same "proxy" "$(dial a "$NEW4:8080" | who)" "after update"
-	"$ST" detach a
-}
-
-nothing_to_do() {
-	local before
-	attach a
-	before=$(bpftool -j map dump pinned "$PINS/st_policy" | jq -c '.[].formatted.value.id')
-	"$ST" agent --once
-	same "$before" "$(bpftool -j map dump pinned "$PINS/st_policy" | jq -c '.[].formatted.value.id')"
-	"$ST" detach a
-	"$ST" agent --once
-	one_line 2 "agent: argument 'a': not expected" "$ST" agent a
-}
-
 pod_make a
 outside_start a
 app_start a
 proxy_start a
 agent_start a
-check "status warns of what has changed, update and --once see to it" warned
-check "--once without a change, and without a pod, does nothing" nothing_to_do
-
 # --- what the agent sees ----------------------------------------------------------------------------
 
 own_addresses() {
@@ -439,44 +369,6 @@ check "a namespace with the inode of one that has gone is another" same_number
 check "fifty pods change at once" fifty
 check "messages that were lost" lost
 end_many
-
-# --- any flags --------------------------------------------------------------------------------------
-
-# change N: something of pod a, another thing for each N
-change() {
-	case $(($1 % 6)) in
-	0) ip -n a address add "$NEW4/24" dev eth0 ;;
-	1) ip -n a route add 10.1.0.0/16 via "$OUT4" dev eth1 onlink ;;
-	2) ip -n a address add "$NEW6/64" dev eth0 nodad ;;
-	3) ip -n a address del "$NEW4/24" dev eth0 ;;
-	4) ip -n a route del 10.1.0.0/16 via "$OUT4" ;;
-	5) ip -n a address del "$NEW6/64" dev eth0 ;;
-	esac
-}
-
-any_flags() {
-	local seed flags n=0 base
-	base=${SEED:-$(date +%s)}
-	echo "SEED=$base"
-	printf 'nameserver %s\n' "$SVC4" "$SVC6" > "$TMP/resolv.conf"
-	ip link add eth1 netns a type veth peer name eth1 netns a-out
-	ip -n a link set eth1 up
-	for ((seed = base; seed < base + 20; seed++)); do
-		eval "flags=(--resolv-conf $TMP/resolv.conf $("$TEST_BIN/diff_random" policy "$seed"))"
-		"$ST" attach --cgroup "$CG/a" --netns /run/netns/a --name a "${flags[@]}"
-		change "$((n++))"
-		change "$((n++))"
-		as_fresh a "${flags[@]}" || { echo "seed $seed: ${flags[*]}" && return 1; }
-		"$ST" detach a
-	done
-}
-
-# Another pod keeps the datapath loaded, which saves most of the time.
-mkdir "$CG/stays"
-ip netns add stays
-attach stays
-check "any flags: what the agent makes is what attach makes" any_flags
 check "SIGTERM ends it with 0 and without a word" agent_off
-"$ST" detach stays
 check "nothing is left" nothing_left a
 finish
