@@ -12,7 +12,7 @@
 
 #define ST_DNS_PORT 15053  /* not configurable in Istio either */
 #define ST_NAME_MAX 128	   /* bytes of a pod's name, the final NUL included */
-#define ST_LISTENERS 64	   /* slots for a pod's 15006 listeners: more than a proxy has workers */
+#define ST_LISTENERS 128   /* slots for a pod's 15006 listeners, the second half for AF_INET6 */
 #define ST_ADDR_SLOTS 16   /* of one unconnected UDP socket: further resolvers, or peers */
 #define ST_DNS_CLIENTS 256 /* of such queries at once, for one socket of the DNS agent */
 #define ST_DNS_PORT_SHOWN 61440	 /* and the ports they are shown with: above ephemeral ones */
