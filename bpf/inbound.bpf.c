@@ -13,18 +13,19 @@ const volatile __u64 netns_cookie = 0;
 /* 0 on kernels whose context has no ingress_ifindex (before 5.17): -c is refused there. */
 const volatile __u32 knows_iface = 1;
 
-/* The first listener that fits: a v6-only one does not fit an IPv4 connection (-EAFNOSUPPORT). A
+/* The first listener that fits: a v6-only one does not fit an IPv4 connection (-EAFNOSUPPORT), and no
+ * IPv4 one an IPv6 connection: these are in the first half of the slots. A
  * group of SO_REUSEPORT listeners is balanced by the kernel whichever of it is named. F_REPLACE
  * wins over a program that ran before us, without it that one's choice would bypass the proxy.
  */
-static __always_inline int assign_listener(struct bpf_sk_lookup *ctx)
+static __always_inline int assign_listener(struct bpf_sk_lookup *ctx, int v4)
 {
 	struct listener_key k = { .netns = netns_cookie };
 	struct bpf_sock *sk;
 	long err;
 	int i;
 
-	for (i = 0; i < ST_LISTENERS; i++) {
+	for (i = v4 ? 0 : ST_LISTENERS / 2; i < ST_LISTENERS; i++) {
 		k.slot = i;
 		sk = bpf_map_lookup_elem(&st_listener, &k);
 		if (!sk)
@@ -86,7 +87,7 @@ int st_inbound(struct bpf_sk_lookup *ctx)
 		f.src_class &= ~CLASS_LOCAL;
 	v = verdict_inbound(p, &f);
 	count(netns, v.why, !addr_is_v4(&f.dst));
-	if (v.action == ACTION_PASS || assign_listener(ctx) == SK_PASS)
+	if (v.action == ACTION_PASS || assign_listener(ctx, v4) == SK_PASS)
 		return SK_PASS;
 	count(netns, WHY_IN_NO_LISTENER, !addr_is_v4(&f.dst));
 	return SK_DROP;

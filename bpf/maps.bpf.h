@@ -60,8 +60,9 @@ struct {
 } st_count SEC(".maps") __weak;
 
 /* netns cookie and slot -> a listener of the proxy's inbound port. A listener that closes leaves by
- * itself. When all slots are taken a further listener is not registered (counted): it still gets
- * its share, since a group of SO_REUSEPORT sockets is chosen from as soon as one of it is here.
+ * itself. When all slots of its family are taken a further listener takes one from another, as the
+ * youngest ones outlive a proxy's restart. Those without a slot still get their share, since a group of
+ * SO_REUSEPORT sockets is chosen from as soon as one of it is here.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKHASH);

@@ -128,22 +128,31 @@ static __always_inline int is_inbound_listener(const struct policy *p, __u16 por
 	return p && port == p->inbound_port && !addr_is_loopback(a);
 }
 
+#define HALF (ST_LISTENERS / 2)
+
+/* The n-th slot that is tried for a listener: all of its family, then any one of them. */
+static __always_inline __u32 slot_of(int family, int n)
+{
+	__u32 slot = n < HALF ? n : bpf_get_prandom_u32() % HALF;
+
+	return family == AF_INET6 ? HALF + slot : slot;
+}
+
 /* TCP_LISTEN_CB: into the first free slot. */
 static __always_inline void listener_opens(struct bpf_sock_ops *ctx)
 {
 	struct listener_key k = { .netns = bpf_get_netns_cookie(ctx) };
 	const struct policy *p = bpf_map_lookup_elem(&st_policy, &k.netns);
 	struct addr a = ops_local(ctx);
-	int i, err = -1;
+	int i, err = -1, family = RD(ctx->family);
 
 	if (!is_inbound_listener(p, RD(ctx->local_port), &a))
 		return;
-	for (i = 0; i < ST_LISTENERS && err; i++) {
-		k.slot = i;
-		err = bpf_sock_hash_update(ctx, &st_listener, &k, BPF_NOEXIST);
+	for (i = 0; i <= HALF && err; i++) {
+		k.slot = slot_of(family, i);
+		err = bpf_sock_hash_update(ctx, &st_listener, &k, i < HALF ? BPF_NOEXIST : BPF_ANY);
 	}
-	count(k.netns, err ? WHY_LISTENER_NO_SLOT : WHY_LISTENER_ADDED,
-	      RD(ctx->family) == AF_INET6);
+	count(k.netns, i > HALF ? WHY_LISTENER_NO_SLOT : WHY_LISTENER_ADDED, family == AF_INET6);
 }
 
 /* Listeners that are older than the attach. Runs over the TCP sockets of the namespace that reads
@@ -171,11 +180,12 @@ int st_scan(struct bpf_iter__tcp *ctx)
 			    sk->skc_v6_rcv_saddr.in6_u.u6_addr32[3]);
 	if (!is_inbound_listener(p, sk->skc_num, &a))
 		return 0;
-	for (i = 0; i < ST_LISTENERS && err; i++) {
-		k.slot = i;
-		err = bpf_map_update_elem(&st_listener, &k, sk, BPF_NOEXIST);
+	for (i = 0; i <= HALF && err; i++) {
+		k.slot = slot_of(sk->skc_family, i);
+		err = bpf_map_update_elem(&st_listener, &k, sk, i < HALF ? BPF_NOEXIST : BPF_ANY);
 	}
-	count(k.netns, err ? WHY_LISTENER_NO_SLOT : WHY_LISTENER_ADDED, sk->skc_family == AF_INET6);
+	count(k.netns, i > HALF ? WHY_LISTENER_NO_SLOT : WHY_LISTENER_ADDED,
+	      sk->skc_family == AF_INET6);
 	return 0;
 }
 

@@ -20,7 +20,7 @@
 
 #define ST_DNS_PORT 15053  /* not configurable in Istio either */
 #define ST_NAME_MAX 128	   /* bytes of a pod's name, the final NUL included */
-#define ST_LISTENERS 64	   /* slots for a pod's 15006 listeners: more than a proxy has workers */
+#define ST_LISTENERS 128   /* slots for a pod's 15006 listeners, the second half for AF_INET6 */
 #define ST_ADDR_SLOTS 16   /* of one unconnected UDP socket: further resolvers, or peers */
 #define ST_DNS_CLIENTS 256 /* of such queries at once, for one socket of the DNS agent */
 #define ST_DNS_PORT_SHOWN 61440	 /* and the ports they are shown with: above ephemeral ones */
@@ -50,6 +50,8 @@ enum policy_flag {
 	POLICY_SPREAD = 1 << 10,	   /* lo is 127.0.0.0/8: redirected TCP may use all of it */
 	POLICY_IN_SOME = 1 << 14,	   /* -b is a list */
 	POLICY_TPROXY = 1 << 13,	   /* -m TPROXY */
+	POLICY_V6_AUTO = 1 << 25,	   /* POLICY_V6 follows the pod's addresses: the first, */
+	POLICY_DUAL_STACK = 1 << 15,	   /* or any of them is IPv6 */
 	POLICY_ADDED_SIX = 1 << 16,    /* what attach added and detach takes away: ::6/128 on lo, */
 	POLICY_ADDED_ROUTE4 = 1 << 17, /* route and rule for the TPROXY mark, */
 	POLICY_ADDED_ROUTE6 = 1 << 18,
@@ -117,8 +119,17 @@ struct class_value {
 		src; /* what the kernel takes as source to there; all zero: policy.src4, src6, */
 };		     /* or with CLASS_LOCAL the destination itself */
 
-/* What a port, uid or gid is, for one policy: st_ids. */
-enum id_kind { ID_PORT = 1, ID_UID, ID_GID, ID_IFACE };
+/* What a port, uid or gid is, for one policy: st_ids. The last two are for the command alone: it looks
+ * at a pod again without its flags.
+ */
+enum id_kind {
+	ID_PORT = 1,
+	ID_UID,
+	ID_GID,
+	ID_IFACE,
+	ID_IFACE_NAME, /* number n: the n-th word of the names of -c */
+	ID_FACTS,      /* 0 and 1: a hash of what the pod's addresses, routes, interfaces were */
+};
 
 struct id_key {
 	__u32 policy;

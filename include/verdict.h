@@ -56,7 +56,7 @@
 	  "refused: no memory to remember the original destination")                               \
 	X(LISTENER_ADDED, "listener-added", "inbound listener of the proxy registered")            \
 	X(LISTENER_NO_SLOT, "listener-no-slot",                                                    \
-	  "inbound listener not registered: all slots are taken")
+	  "inbound listener registered in the place of another, as all slots were taken")
 
 #define ST_WHY(id, name, text) WHY_##id,
 enum why { ST_REASONS(ST_WHY) WHY_COUNT };

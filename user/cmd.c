@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 int cmd_set_string(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
 {

@@ -55,6 +55,7 @@ static json_t *policy_json(const struct policy *p)
 static json_t *warnings_json(const struct datapath *dp, const struct pod *pod)
 {
 	const char *build = dp->version.build;
+	struct st_err ignored = {};
 	json_t *list = json_array();
 
 	if (strcmp(build, datapath_build()))
@@ -63,7 +64,10 @@ static json_t *warnings_json(const struct datapath *dp, const struct pod *pod)
 					   "those of this build, %s",
 					   *build ? "build " : "of several builds", build,
 					   datapath_build()));
-
+	if (pod->state == POD_ATTACHED && pod_has_changed(dp, pod, &ignored) > 0)
+		json_array_append_new(list, json_string("its addresses, routes or interfaces have "
+							"changed: 'socktables update' or "
+							"'agent' looks again"));
 	if (pod->state != POD_ATTACHED)
 		json_array_append_new(list, json_string(pod->why));
 	else if (!pod->nr_listeners && pod->policy.flags & (POLICY_IN_ALL | POLICY_IN_SOME))

@@ -41,7 +41,7 @@ static const struct command commands[] = {
 	  "  socktables upgrade\n", cmd_upgrade, NULL, 0, LOADING, 0 },
 	{ "status", "[NAME]", "what is attached, and whether it works",
 	  "  socktables status\n  socktables status web --json\n", cmd_status, noun_tables, 1,
-	  ON_MAPS, CAPS(DAC_READ_SEARCH) },
+	  ON_MAPS, CAPS(DAC_READ_SEARCH) | CAPS(SYS_ADMIN) | CAPS(SYS_PTRACE) },
 	{ "stats", "[NAME]", "counters by reason", "  socktables stats web\n", cmd_stats,
 	  noun_tables, 1, ON_MAPS, 0 },
 	{ "explain", "NAME FLOW", "which rule wins for a connection",
@@ -51,6 +51,9 @@ static const struct command commands[] = {
 	  cmd_explain, explain_tables, 1, ON_MAPS, 0 },
 	{ "probe", "", "what this kernel can do, by trying it", "  socktables probe\n", cmd_probe,
 	  noun_tables, 1, LOADING, 0 },
+	{ "agent", "[--once]", "keep pods' addresses right while they change",
+	  "  socktables agent\n  socktables agent --once\n", cmd_agent, agent_tables, 1,
+	  ON_PODS | CAPS(NET_BROADCAST), CAPS(SYS_PTRACE) | CAPS(DAC_READ_SEARCH) },
 	{ "import", "[FILE]", "Istio's iptables rules as policy flags, or why not",
 	  "  (iptables-save; ip6tables-save) | socktables import\n"
 	  "  socktables import rules.txt --json\n"

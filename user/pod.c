@@ -86,6 +86,17 @@ static int resolve_ids(const struct pod_spec *spec, const struct netns *ns, stru
 	return err;
 }
 
+__u32 pod_new_id(void)
+{
+	__u32 id;
+
+	do {
+		if (getrandom(&id, sizeof(id), 0) < 0)
+			id = 0;
+	} while (!id);
+	return id;
+}
+
 int pod_make_rules(const struct pod_spec *spec, const struct netns *ns, struct ruleset *rs,
 		   struct st_err *e)
 {
@@ -99,13 +110,9 @@ int pod_make_rules(const struct pod_spec *spec, const struct netns *ns, struct r
 	err = err ?: ruleset_make(&c, &facts, rs, e);
 	netns_facts_free(&facts);
 	config_free_owners(&c);
-	if (err)
-		return err;
-	do {
-		if (getrandom(&rs->policy.id, sizeof(rs->policy.id), 0) < 0)
-			rs->policy.id = 0;
-	} while (!rs->policy.id);
-	return 0;
+	if (!err)
+		rs->policy.id = pod_new_id();
+	return err;
 }
 
 /* Waits until no program runs that could still hold what was just taken out of a map: a global

@@ -54,6 +54,16 @@ int pod_attach(const struct pod_spec *spec, struct st_err *e);
 /* -ENOENT: not attached. Only name, config and resolv_conf of spec are used. */
 int pod_update(const struct pod_spec *spec, struct st_err *e);
 
+/* Looks at the pod's addresses, routes and interfaces again; if they are not what the policy was made
+ * for, it gets one that is, as pod_update() with the same flags would make it. The pod is named by its
+ * netns cookie. Returns 1, 0 if there was nothing to do, -ENOENT (e untouched): not attached, or its
+ * namespace is gone.
+ */
+int pod_refresh(__u64 cookie, struct st_err *e);
+
+/* Whether pod_refresh() would find something to do. Returns as that, and changes nothing. */
+int pod_has_changed(const struct datapath *dp, const struct pod *pod, struct st_err *e);
+
 /* -ENOENT: not attached. Works on whatever part of the pod is there. With only_drained, a pod that was
  * attached again since pod_drain() is left: -ECANCELED.
  */

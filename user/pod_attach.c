@@ -274,11 +274,12 @@ int pod_attach(const struct pod_spec *spec, struct st_err *e)
 	if (a.cgroup < 0)
 		return a.cgroup;
 	err = netns_open(spec->netns, &a.ns, e);
-	err = err ?: pod_make_rules(spec, &a.ns, &a.rules, e);
 	lock = err ? err : take_lock(e);
 	if (lock >= 0) {
 		bpffs_pod_dir(a.name, a.dir);
-		err = datapath_ensure(&a.dp, e);
+		err = pod_make_rules(spec, &a.ns, &a.rules,
+				     e); /* what changes later, the agent sees */
+		err = err ?: datapath_ensure(&a.dp, e);
 		err = err ?: attach_locked(&a, spec, e);
 		if (err && a.dp.scan > 0)
 			pod_remove_datapath_if_unused(&a.dp, &ignored);

@@ -10,6 +10,9 @@
 int pod_make_rules(const struct pod_spec *spec, const struct netns *ns, struct ruleset *rs,
 		   struct st_err *e);
 
+/* An id for a policy. */
+__u32 pod_new_id(void);
+
 /* A new policy for an attached pod: its lists first, then the switch, then away with the old ones. */
 int pod_replace_rules(const struct datapath *dp, const struct netns *ns, const struct policy *old,
 		      struct ruleset *rs, struct st_err *e);

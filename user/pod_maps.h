@@ -24,6 +24,18 @@ int maps_put_policy(const struct datapath *dp, __u64 cookie, const struct policy
 int maps_put_counters(const struct datapath *dp, __u64 cookie, struct st_err *e);
 int maps_put_rules(const struct datapath *dp, const struct ruleset *rs, struct st_err *e);
 
+/* The same back, unsorted. EXCLUSIVE: the exclusive lock is held, which lets other pods' prefixes cost
+ * nothing. ret is to be freed in any case.
+ */
+int maps_read_rules(const struct datapath *dp, const struct policy *p, int exclusive,
+		    struct ruleset *ret, struct st_err *e);
+
+/* Of these only what tells whether the pod is still what it was: the names of interfaces, the hash of
+ * facts. -ENOENT (e untouched): another version did not write them. ret as above.
+ */
+int maps_read_notes(const struct datapath *dp, const struct policy *p, struct ruleset *ret,
+		    struct st_err *e);
+
 /* All entries of one policy in st_class and st_ids. */
 int maps_drop_rules(const struct datapath *dp, __u32 policy_id, struct st_err *e);
 
@@ -34,5 +46,13 @@ int maps_collect_garbage(const struct datapath *dp, struct st_err *e);
 int maps_drop_pod(const struct datapath *dp, __u64 cookie, struct st_err *e);
 
 int maps_count_listeners(const struct datapath *dp, __u64 cookie);
+
+/* For maps of any kind, named for messages: the first key, or the one behind PREV: 1, 0 at the end; to
+ * delete a key, which may be gone already; the error of an update, as the kernel's words for a map that
+ * is full differ by its type, with the number of entries that there is room for.
+ */
+int maps_next_key(int fd, const void *prev, void *key, const char *map, struct st_err *e);
+int maps_delete(int fd, const void *key, const char *map, struct st_err *e);
+int maps_put_failed(struct st_err *e, int code, const char *map, int max);
 
 #endif

@@ -52,10 +52,11 @@ struct pod_facts {
 };
 
 struct ruleset {
-	struct policy policy;	     /* id, cgroup_id, netns_*, name are left 0 */
-	struct class_entry *classes; /* sorted by length, no prefix twice */
+	struct policy policy; /* id, cgroup_id, netns_*, name are left 0 */
+	struct class_entry
+		*classes; /* sorted by length, no prefix twice, or that could be left out */
 	size_t nr_classes;
-	struct id_entry *ids; /* no (kind, value) twice */
+	struct id_entry *ids; /* sorted, no (kind, value) twice */
 	size_t nr_ids;
 };
 
@@ -67,6 +68,17 @@ struct ruleset {
 int ruleset_make(const struct config *c, const struct pod_facts *pod, struct ruleset *ret,
 		 struct st_err *e);
 void ruleset_free(struct ruleset *rs);
+
+/* For a pod that has changed, without its flags. The first leaves of a ruleset, as it was made or as it
+ * was read from the maps, what the flags say; the second adds to that what the pod is now, so that
+ * ruleset_make() of the same flags would make the same. Returns 0 or -errno with e filled, and then
+ * rs is still to be freed.
+ */
+void ruleset_keep_flags(struct ruleset *rs);
+int ruleset_add_facts(struct ruleset *rs, const struct pod_facts *pod, struct st_err *e);
+
+/* Of what ruleset_add_facts() added, for these flags; 0 if it never did. */
+__u64 ruleset_facts_hash(const struct ruleset *rs);
 
 /* The lookups that the kernel makes in st_class (longest prefix) and st_ids; 0 if nothing fits. */
 __u32 ruleset_class(const struct ruleset *rs, const struct addr *a);

@@ -209,6 +209,45 @@ one_line() {
 	same "" "$(cat "$TMP/stdout")" "stdout of '$*'"
 }
 
+# --- what a policy knows of its pod -----------------------------------------------------------------
+
+# known POD: what the policy knows of the pod is so
+known() {
+	"$ST" status "$1" --json | jq -e '.[0].state == "attached" and (.[0].warnings | map(test("have changed")) | any | not)'
+}
+
+# stale_facts POD: inside check: status warns of them
+stale_facts() {
+	has "$("$ST" status "$1")" "warning +its addresses, routes or interfaces have changed: 'socktables update' or 'agent' looks again"
+}
+
+# entries MAP POD: the map's entries of the pod as JSON, one a line, sorted, without the policy's id
+entries() {
+	local id
+	id=$(bpftool -j map dump pinned "$PINS/st_policy" | jq --arg name "$2" \
+		'.[].formatted.value | select(.name == $name) | .id')
+	bpftool -j map dump pinned "$PINS/$1" | jq -cS --arg name "$2" --argjson id "$id" '.[].formatted |
+		select(.key.policy? == $id or .value.name? == $name) | del(.key.policy?, .value.id?)' | sort
+}
+
+# shape POD: all that the maps hold of it
+shape() {
+	entries st_policy "$1"
+	entries st_class "$1"
+	entries st_ids "$1"
+}
+
+# as_fresh POD [FLAG...]: inside check: the pod is what attach makes of these flags
+as_fresh() {
+	local before
+	wait_for 10 known "$1"
+	before=$(shape "$1")
+	has "$before" prefixlen
+	"$ST" detach "$1"
+	"$ST" attach --cgroup "$CG/$1" --netns "/run/netns/$1" --name "$@"
+	diff <(echo "$before") <(shape "$1")
+}
+
 # counter REASON: of pod a, both families together
 counter() {
 	"$ST" stats a --json | jq --arg why "$1" '.[0] | .ipv4[$why] + .ipv6[$why]'

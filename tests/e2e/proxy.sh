@@ -156,25 +156,145 @@ eighty() {
 	before=$(counter listener-no-slot)
 	proxy many -n 80 proxy "$IN_V4"
 	same 64 "$(listeners)" "listeners in slots"
-	same 16 "$(($(counter listener-no-slot) - before))" "listeners without a slot"
+	same 16 "$(($(counter listener-no-slot) - before))" "listeners that took the slot of another"
 	same "$(seq -s ' ' 1 80)" "$(copies 3000 out_run a "$DIAL" "$POD4:8080")" "who answers"
 }
 
-# All that have slots close: that is as if there were none, until the next one opens.
+# As many as there are slots close, the oldest ones, as when a proxy is replaced.
 eighty_fewer() {
 	local n
 	for ((n = 1; n <= 64; n++)); do
 		close_copy "$n"
 	done
-	same ECONNREFUSED "$(out_run a "$DIAL" "$POD4:8080" | who)" "without any in a slot"
-	proxy one-more -n 2 proxy "$IN_V4"
-	same "1 2 $(seq -s ' ' 65 80)" "$(copies 1000 out_run a "$DIAL" "$POD4:8080")" "who answers"
+	same "$(seq -s ' ' 65 80)" "$(copies 1000 out_run a "$DIAL" "$POD4:8080")" "who answers"
+}
+
+# A hundred workers and their successors, in both families; and one family leaves the other alone.
+hundreds() {
+	proxy six six "$IN_V6"
+	proxy old -n 100 old "$IN_V4"
+	proxy young -n 100 young "$IN_V4"
+	# shellcheck disable=SC2046 # pids are words
+	stop $(sed -n 's/^ready //p' "$TMP/proxies/old")
+	same "young six" "$(inbound)"
+	same "$(seq -s ' ' 1 100)" "$(copies 3000 out_run a "$DIAL" "$POD4:8080")" "who answers"
 }
 
 alone "four workers all get connections" workers
 check "workers that close one by one" one_by_one
 alone "eighty listeners all get connections" eighty
-check "the first 64 of eighty listeners close, then two open" eighty_fewer
+check "the first 64 of eighty listeners close" eighty_fewer
+alone "a hundred listeners are replaced by a hundred" hundreds
+
+# --- replaced under load --------------------------------------------------------------------------
+
+ALL=("$IN_V4" "$IN_V6" "$OUT_V4" "$OUT_V6")
+
+# load WAY RUN...: connections until $TMP/enough is there, into $TMP/load.WAY
+load() {
+	local way=$1
+	shift
+	until [[ -e $TMP/enough ]]; do
+		"$@" -n 50
+	done > "$TMP/load.$way" 2>&1
+}
+
+# under_load CMD...: calls of all four kinds, in and out, while CMD runs: none fails
+under_load() {
+	local way loads=()
+	rm -f "$TMP/enough" "$TMP"/load.*
+	load in4 out_run a "$DIAL" "$POD4:8080" &
+	loads+=($!)
+	load in6 out_run a "$DIAL" "[$POD6]:8080" &
+	loads+=($!)
+	load out4 dial a "$SVC4:80" &
+	loads+=($!)
+	load out6 dial a "[$SVC6]:80" &
+	loads+=($!)
+	"$@"
+	touch "$TMP/enough"
+	wait "${loads[@]}"
+	for way in in4 in6 out4 out6; do
+		same "" "$(grep -v '^peer=.* copy=' "$TMP/load.$way" | sort | uniq -c)" "failed ones of $way"
+		same "old young" "$(sed -E 's/^peer=[^ ]+ name=[^ ]+ ([a-z]+).*/\1/' "$TMP/load.$way" | sort -u | paste -sd ' ')" \
+			"who answered $way"
+	done
+	same "" "$(grep -hv " od=\($SVC4\|\[$SVC6\]\):80\$" "$TMP/load.out4" "$TMP/load.out6")" \
+		"wrong original destinations"
+}
+
+# Workers in processes of their own, each replaced by a younger one that listens before the old one
+# closes. What an old one has not accepted yet goes to another (tcp_migrate_req), with its original
+# destination.
+one_after_the_other() {
+	local n first
+	for ((n = 4; n < 16; n++)); do
+		proxy "w$n" -r young "${ALL[@]}"
+		first=$(sed -n 's/^ready //p' "$TMP/proxies/w$((n - 4))")
+		kill -USR1 "$first"
+		wait_for 10 grep -q ^closed "$TMP/proxies/w$((n - 4))"
+	done
+}
+
+rolled() {
+	local n
+	nsenter --net=/run/netns/a "$BASH" -c 'echo 1 > /proc/sys/net/ipv4/tcp_migrate_req' ||
+		skip_now "kernel: no tcp_migrate_req (5.14)"
+	for ((n = 0; n < 4; n++)); do
+		proxy "w$n" -r old "${ALL[@]}"
+	done
+	under_load one_after_the_other
+	same "young young" "$(inbound)"
+}
+
+# The listeners themselves go to a new process by SCM_RIGHTS, as Envoy, HAProxy and nginx do it.
+handed_over() {
+	local n old
+	for ((n = 1; n < 6; n++)); do
+		old=$(sed -n 's/^ready //p' "$TMP/proxies/p$((n - 1))")
+		serve "$TMP/proxies/p$n" pod_run_as a 1337 "$STUB" -t "heir$n" -o "heir$((n + 1))" young
+		kill -USR2 "$old"
+		wait_for 10 grep -qx 'took 4' "$TMP/proxies/p$n"
+	done
+}
+
+handover() {
+	local n
+	proxy p0 -o heir1 old "${ALL[@]}"
+	under_load handed_over
+	for ((n = 0; n < 5; n++)); do
+		stop "$(sed -n 's/^ready //p' "$TMP/proxies/p$n")"
+		rm "$TMP/proxies/p$n"
+	done
+	same "young young" "$(inbound)"
+	same "young young" "$(outbound)"
+	same 2 "$(listeners)"
+	no_proxy
+	same "$NOBODY" "$(inbound)"
+	same "$NOBODY" "$(outbound)"
+}
+
+alone "workers are replaced one by one under load: nobody is refused" rolled
+alone "listeners are handed over under load: nobody is refused" handover
+
+# --- the DNS agent --------------------------------------------------------------------------------
+
+asked() {
+	dial a "dns:$SVC4:53" "dns:[$SVC6]:53" | who
+}
+
+agent_life() {
+	local n
+	for ((n = 0; n < 3; n++)); do
+		same "$NOBODY" "$(asked)" "without an agent"
+		agent_start a
+		same "agent agent" "$(asked)" "as soon as it is there"
+		same "agent agent" "$(dial a "sendto:$SVC4:53" "sendto:[$SVC6]:53" | who)" "unconnected"
+		stop "$SERVED"
+	done
+}
+
+check "the DNS agent comes and goes" agent_life
 
 # --- Istio's validator ----------------------------------------------------------------------------
 

@@ -3,14 +3,17 @@
  * A server that tells whom it sees, for every part that the suites need one for: the proxy, its DNS
  * agent, the application, the outside world.
  *
- *	e2e_stub [-n COPIES] [-4 ADDRESS] [-6 ADDRESS] TAG MODE:ADDRESS:PORT...
+ *	e2e_stub [-n COPIES] [-r] [-4 ADDRESS] [-6 ADDRESS] [-o SOCKET] TAG MODE:ADDRESS:PORT...
+ *	e2e_stub -t SOCKET TAG
  *
  * MODE	line	answers whatever it reads with one line, in HTTP if it was asked in HTTP
  *	first	says that line before it reads anything
  *	dns	answers DNS over UDP and TCP: A with -4's address, AAAA with -6's or with nothing
  *	hold	listens with the smallest backlog and never accepts
  * ADDRESS	IPv4, [IPv6] (then V6ONLY), or * for a dual-stack [::]
- * COPIES	how many SO_REUSEPORT sockets there are of each
+ * COPIES	how many SO_REUSEPORT sockets there are of each; with -r one may have it, too
+ * SOCKET	an abstract Unix socket: -t takes from it the listeners that -o gives away there at SIGUSR2, and
+ *		says "took N"
  *
  * The line is "TAG copy=N peer=A:P local=A:P od=A:P", od being SO_ORIGINAL_DST as a proxy asks for
  * it. stdout gets "ready PID" when everything listens, and one line for each DNS query. SIGUSR1
@@ -30,21 +33,26 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define MAX_LISTENERS 1024
+#define MAX_GIVEN 16
 #define DNS_HEADER 12
 
 enum mode { LINE, FIRST, DNS, HOLD };
 
-/* What epoll hands back: a listener, a UDP socket, an accepted connection, or the signal. */
+/* What epoll hands back: a listener, a UDP socket, an accepted connection, the signal, or what -t waits
+ * for.
+ */
 struct spot {
-	enum { LISTENER, DATAGRAMS, CONNECTION, SIGNAL } kind;
+	enum { LISTENER, DATAGRAMS, CONNECTION, SIGNAL, HERITAGE } kind;
 	enum mode mode;
 	int fd, copy;
 };
 
-static const char *tag;
+static const char *tag, *heir;
+static bool reuseport;
 static struct in_addr answer4;
 static struct in6_addr answer6;
 static bool have6;
@@ -64,8 +72,10 @@ static struct spot *watch(int kind, enum mode mode, int fd, int copy)
 	return spot;
 }
 
+/* Not by close() alone: another process may have the listener, too. */
 static void forget(struct spot *spot)
 {
+	epoll_ctl(epfd, EPOLL_CTL_DEL, spot->fd, NULL);
 	close(spot->fd);
 	free(spot);
 }
@@ -129,9 +139,9 @@ static void open_spec(const char *spec, int copies)
 	if (mode == 4 || !addr_parse(&at, host, atoi(port), false))
 		errx(2, "%s: not MODE:ADDRESS:PORT", spec);
 	for (copy = 1; copy <= copies; copy++) {
-		open_socket(mode, SOCK_STREAM, &at, dual, copy, copies > 1);
+		open_socket(mode, SOCK_STREAM, &at, dual, copy, reuseport || copies > 1);
 		if (mode == DNS)
-			open_socket(mode, SOCK_DGRAM, &at, dual, copy, copies > 1);
+			open_socket(mode, SOCK_DGRAM, &at, dual, copy, reuseport || copies > 1);
 	}
 	free(text);
 }
@@ -258,13 +268,10 @@ static void serve_listener(const struct spot *spot)
 		answer_line(&(struct spot){ .fd = fd, .copy = spot->copy }, "");
 }
 
-static void close_one_copy(int signals)
+static void close_one_copy(void)
 {
-	struct signalfd_siginfo info;
 	int i, copy = 0;
 
-	if (read(signals, &info, sizeof(info)) != sizeof(info))
-		return;
 	for (i = 0; i < nr_listeners; i++) {
 		if (listeners[i] && (!copy || listeners[i]->copy < copy))
 			copy = listeners[i]->copy;
@@ -276,6 +283,84 @@ static void close_one_copy(int signals)
 		listeners[i] = NULL;
 	}
 	printf("closed %d\n", copy);
+}
+
+static socklen_t abstract(struct sockaddr_un *un, const char *name)
+{
+	*un = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	snprintf(un->sun_path + 1, sizeof(un->sun_path) - 1, "%s", name);
+	return offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name);
+}
+
+/* One message: all listeners, which are of mode LINE; then they are closed here. */
+static void give_away(void)
+{
+	char control[CMSG_SPACE(MAX_GIVEN * sizeof(int))] = {};
+	struct iovec iov = { "x", 1 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control };
+	struct sockaddr_un to;
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), i;
+	struct cmsghdr *c;
+
+	msg.msg_name = &to;
+	msg.msg_namelen = abstract(&to, heir);
+	msg.msg_controllen = CMSG_SPACE(nr_listeners * sizeof(int));
+	c = CMSG_FIRSTHDR(&msg);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(nr_listeners * sizeof(int));
+	for (i = 0; i < nr_listeners; i++)
+		memcpy(CMSG_DATA(c) + i * sizeof(int), &listeners[i]->fd, sizeof(int));
+	if (fd < 0 || sendmsg(fd, &msg, 0) < 0)
+		err(1, "giving listeners away");
+	close(fd);
+	for (i = 0; i < nr_listeners; i++)
+		forget(listeners[i]);
+	nr_listeners = 0;
+}
+
+static void take_over(int from)
+{
+	char control[CMSG_SPACE(MAX_GIVEN * sizeof(int))], x;
+	struct iovec iov = { &x, 1 };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control,
+			      .msg_controllen = sizeof(control) };
+	struct cmsghdr *c;
+	int fd, i, nr;
+
+	if (recvmsg(from, &msg, MSG_CMSG_CLOEXEC) < 0 || !(c = CMSG_FIRSTHDR(&msg)))
+		errx(1, "no listeners came");
+	nr = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	for (i = 0; i < nr; i++) {
+		memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+		listeners[nr_listeners++] = watch(LISTENER, LINE, fd, 1);
+	}
+	printf("took %d\n", nr);
+}
+
+static void wait_for_heritage(const char *name)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un at;
+	socklen_t len = abstract(&at, name);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&at, len))
+		err(1, "%s", name);
+	watch(HERITAGE, LINE, fd, 0);
+}
+
+static void on_signal(int signals)
+{
+	struct signalfd_siginfo info;
+
+	if (read(signals, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo == SIGUSR1)
+		close_one_copy();
+	else if (heir)
+		give_away();
 }
 
 static _Noreturn void serve(void)
@@ -294,30 +379,48 @@ static _Noreturn void serve(void)
 		else if (spot->kind == DATAGRAMS)
 			answer_datagram(spot);
 		else if (spot->kind == SIGNAL)
-			close_one_copy(spot->fd);
+			on_signal(spot->fd);
+		else if (spot->kind == HERITAGE)
+			take_over(spot->fd);
 		else
 			serve_connection(spot);
 	}
 }
 
+static void open_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	watch(SIGNAL, LINE, signalfd(-1, &set, SFD_CLOEXEC), 0);
+}
+
 int main(int argc, char **argv)
 {
+	const char *heritage = NULL;
 	int c, copies = 1;
-	sigset_t usr1;
 
-	while ((c = getopt(argc, argv, "n:4:6:")) != -1) {
+	while ((c = getopt(argc, argv, "n:r4:6:o:t:")) != -1) {
 		if (c == 'n')
 			copies = atoi(optarg);
+		else if (c == 'r')
+			reuseport = true;
+		else if (c == 'o')
+			heir = optarg;
+		else if (c == 't')
+			heritage = optarg;
 		else if (c == '4' && inet_pton(AF_INET, optarg, &answer4) == 1)
 			continue;
 		else if (c == '6' && inet_pton(AF_INET6, optarg, &answer6) == 1)
 			have6 = true;
 		else
-			errx(2,
-			     "usage: e2e_stub [-n COPIES] [-4 ADDRESS] [-6 ADDRESS] TAG SPEC...");
+			errx(2, "usage: e2e_stub [OPTION]... TAG SPEC...; its source tells more");
 	}
 	tag = argv[optind++];
-	if (!tag || optind == argc)
+	if (!tag || (optind == argc) != !!heritage)
 		errx(2, "a tag and what to listen on are needed");
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_IGN);
@@ -325,10 +428,9 @@ int main(int argc, char **argv)
 	epfd = epoll_create1(EPOLL_CLOEXEC);
 	for (; optind < argc; optind++)
 		open_spec(argv[optind], copies);
-	sigemptyset(&usr1);
-	sigaddset(&usr1, SIGUSR1);
-	sigprocmask(SIG_BLOCK, &usr1, NULL);
-	watch(SIGNAL, LINE, signalfd(-1, &usr1, SFD_CLOEXEC), 0);
+	if (heritage)
+		wait_for_heritage(heritage);
+	open_signals();
 	printf("ready %d\n", getpid());
 	serve();
 }

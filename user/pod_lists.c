@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The lists of policies, st_class and st_ids: put there, read back, taken away. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bpf/bpf.h>
+
+#include "pod_maps.h"
+
+int maps_put_rules(const struct datapath *dp, const struct ruleset *rs, struct st_err *e)
+{
+	size_t i;
+
+	for (i = 0; i < rs->nr_classes; i++) {
+		const struct class_entry *c = &rs->classes[i];
+		const struct class_key k = { 32 + c->prefix.len, rs->policy.id, c->prefix.addr };
+
+		const struct class_value v = { .class = c->class, .src = c->src };
+
+		if (bpf_map_update_elem(dp->map[MAP_st_class], &k, &v, BPF_ANY))
+			return maps_put_failed(e, errno, "st_class", ST_CLASSES_MAX);
+	}
+	for (i = 0; i < rs->nr_ids; i++) {
+		const struct id_entry *id = &rs->ids[i];
+		const struct id_key k = { rs->policy.id, id->kind, id->value };
+
+		if (bpf_map_update_elem(dp->map[MAP_st_ids], &k, &id->class, BPF_ANY))
+			return maps_put_failed(e, errno, "st_ids", ST_IDS_MAX);
+	}
+	return 0;
+}
+
+/* Which keys of a map are to go. */
+struct selection {
+	const char *map;
+	size_t key_size;
+	int (*selects)(const struct selection *s, const void *key);
+	const void
+		*behind;  /* they are together, this one before them all; NULL: they are anywhere */
+	size_t policy_at; /* where the policy's id is in a key */
+	__u32 policy_id;
+	__u32 *ids; /* of the policies that there are, sorted */
+	size_t nr_ids;
+	const struct datapath *dp;
+};
+
+static __u32 policy_of(const struct selection *s, const void *key)
+{
+	__u32 id;
+
+	memcpy(&id, (const char *)key + s->policy_at, sizeof(id));
+	return id;
+}
+
+static int of_policy(const struct selection *s, const void *key)
+{
+	return policy_of(s, key) == s->policy_id;
+}
+
+/* What next_key() finds of a selection, in an array. */
+static int collect(int fd, const struct selection *s, char **found, size_t *nr, struct st_err *e)
+{
+	char key[64], at[64], *more;
+	const void *prev = s->behind;
+	size_t room = 0;
+	int err;
+
+	while ((err = maps_next_key(fd, prev, key, s->map, e)) > 0) {
+		memcpy(at, key, s->key_size);
+		prev = at;
+		if (!s->selects(s, key)) {
+			if (s->behind)
+				return 0;
+			continue;
+		}
+		if (*nr == room) {
+			room = room ? 2 * room : 64;
+			more = realloc(*found, room * s->key_size);
+			if (!more)
+				return err_sys(e, ENOMEM, "map", s->map);
+			*found = more;
+		}
+		memcpy(*found + (*nr)++ * s->key_size, key, s->key_size);
+	}
+	return err;
+}
+
+/* Keys are collected first: deleting while walking would start the walk anew. */
+static int drop(int fd, const struct selection *s, struct st_err *e)
+{
+	char *found = NULL;
+	size_t nr = 0, i;
+	int err = collect(fd, s, &found, &nr, e);
+
+	for (i = 0; i < nr && !err; i++)
+		err = maps_delete(fd, found + i * s->key_size, s->map, e);
+	free(found);
+	return err;
+}
+
+/* A trie is walked by subtrees, and a policy's prefixes are one, as its id comes first in their
+ * keys. Of a subtree the leftmost leaf comes first: that of address ::, which is put there to begin
+ * with. Otherwise a pod that leaves would cost the more the more prefixes other pods have.
+ * It changes the map, so only under the exclusive lock.
+ */
+struct class_walk {
+	struct class_key first;
+	struct selection s;
+	int is_ours; /* the leaf was not there before */
+};
+
+/* What a look-up of the first LEN bits of :: finds. A prefix that its surroundings make needless is not
+ * there, so the address itself is if it finds something else.
+ */
+static struct class_value look_up(int fd, __u32 policy_id, __u32 len)
+{
+	const struct class_key k = { 32 + len, policy_id, {} };
+	struct class_value v = {};
+
+	if (bpf_map_lookup_elem(fd, &k, &v))
+		return (struct class_value){};
+	return v;
+}
+
+static struct selection classes_of(__u32 policy_id)
+{
+	return (struct selection){ .map = "st_class",
+				   .key_size = sizeof(struct class_key),
+				   .selects = of_policy,
+				   .policy_at = offsetof(struct class_key, policy),
+				   .policy_id = policy_id };
+}
+
+static struct selection ids_of(__u32 policy_id)
+{
+	return (struct selection){ .map = "st_ids",
+				   .key_size = sizeof(struct id_key),
+				   .selects = of_policy,
+				   .policy_at = offsetof(struct id_key, policy),
+				   .policy_id = policy_id };
+}
+
+static void class_walk_begin(struct class_walk *w, int fd, __u32 policy_id)
+{
+	const struct class_value same = look_up(fd, policy_id, 128);
+	const struct class_value around = look_up(fd, policy_id, 127);
+
+	*w = (struct class_walk){ .first = { 32 + 128, policy_id, {} },
+				  .s = classes_of(policy_id) };
+	if (fd < 0 || bpf_map_update_elem(fd, &w->first, &same, BPF_ANY))
+		return;
+	w->s.behind = &w->first;
+	w->is_ours = !memcmp(&same, &around, sizeof(same));
+}
+
+static int drop_classes(int fd, __u32 policy_id, struct st_err *e)
+{
+	struct class_walk w;
+	int err;
+
+	class_walk_begin(&w, fd, policy_id);
+	err = drop(fd, &w.s, e);
+	if (w.s.behind)
+		err = maps_delete(fd, &w.first, w.s.map, e) ?: err;
+	return err;
+}
+
+int maps_drop_rules(const struct datapath *dp, __u32 policy_id, struct st_err *e)
+{
+	const struct selection ids = ids_of(policy_id);
+	int err = drop_classes(dp->map[MAP_st_class], policy_id, e);
+
+	return err ?: drop(dp->map[MAP_st_ids], &ids, e);
+}
+
+static int read_class(int fd, const struct class_key *k, struct ruleset *rs, struct st_err *e)
+{
+	struct class_value v;
+
+	if (bpf_map_lookup_elem(fd, k, &v))
+		return err_sys(e, errno, "map", "st_class");
+	rs->classes[rs->nr_classes++] = (struct class_entry){
+		.prefix = { k->addr, k->prefixlen - 32 }, .class = v.class, .src = v.src
+	};
+	return 0;
+}
+
+/* The leaf of address :: is not behind itself. */
+static int read_classes(int fd, struct class_walk *w, struct ruleset *rs, struct st_err *e)
+{
+	int there = w->s.behind && !w->is_ours, err;
+	const struct class_key *k;
+	char *found = NULL;
+	size_t nr = 0, i;
+
+	err = collect(fd, &w->s, &found, &nr, e);
+	k = (void *)found;
+	rs->classes = calloc(nr + 1, sizeof(*rs->classes));
+	if (!err && !rs->classes)
+		err = err_sys(e, ENOMEM, "map", "st_class");
+	if (!err && there)
+		err = read_class(fd, &w->first, rs, e);
+	for (i = 0; !err && i < nr; i++)
+		err = read_class(fd, &k[i], rs, e);
+	free(found);
+	return err;
+}
+
+static int read_ids(int fd, __u32 policy_id, struct ruleset *rs, struct st_err *e)
+{
+	const struct selection s = ids_of(policy_id);
+	const struct id_key *k;
+	char *found = NULL;
+	size_t nr = 0, i;
+	int err;
+
+	err = collect(fd, &s, &found, &nr, e);
+	k = (void *)found;
+	rs->ids = calloc(nr + 1, sizeof(*rs->ids));
+	if (!err && !rs->ids)
+		err = err_sys(e, ENOMEM, "map", "st_ids");
+	for (i = 0; !err && i < nr; i++) {
+		rs->ids[i] = (struct id_entry){ k[i].kind, k[i].value, 0 };
+		if (bpf_map_lookup_elem(fd, &k[i], &rs->ids[i].class))
+			err = err_sys(e, errno, "map", "st_ids");
+		rs->nr_ids++;
+	}
+	free(found);
+	return err;
+}
+
+int maps_read_rules(const struct datapath *dp, const struct policy *p, int exclusive,
+		    struct ruleset *ret, struct st_err *e)
+{
+	struct class_walk w = { .s = classes_of(p->id) };
+	int fd = dp->map[MAP_st_class], err;
+
+	*ret = (struct ruleset){ .policy = *p };
+	if (exclusive)
+		class_walk_begin(&w, fd, p->id);
+	err = read_classes(fd, &w, ret, e);
+	if (w.is_ours)
+		err = maps_delete(fd, &w.first, w.s.map, e) ?: err;
+	return err ?: read_ids(dp->map[MAP_st_ids], p->id, ret, e);
+}
+
+/* -ENOENT (e untouched) if it is not there. */
+static int read_id(const struct datapath *dp, __u32 kind, __u32 value, struct ruleset *rs,
+		   struct st_err *e)
+{
+	const struct id_key k = { rs->policy.id, kind, value };
+	struct id_entry *more;
+	__u32 class;
+
+	if (bpf_map_lookup_elem(dp->map[MAP_st_ids], &k, &class))
+		return errno == ENOENT ? -ENOENT : err_sys(e, errno, "map", "st_ids");
+	more = realloc(rs->ids, (rs->nr_ids + 1) * sizeof(*rs->ids));
+	if (!more)
+		return err_sys(e, ENOMEM, "map", "st_ids");
+	rs->ids = more;
+	rs->ids[rs->nr_ids++] = (struct id_entry){ kind, value, class };
+	return 0;
+}
+
+int maps_read_notes(const struct datapath *dp, const struct policy *p, struct ruleset *ret,
+		    struct st_err *e)
+{
+	__u32 value = 0;
+	int err;
+
+	*ret = (struct ruleset){ .policy = *p };
+	do
+		err = read_id(dp, ID_IFACE_NAME, value++, ret, e);
+	while (!err);
+	if (err == -ENOENT)
+		err = read_id(dp, ID_FACTS, 0, ret, e);
+	return err ?: read_id(dp, ID_FACTS, 1, ret, e);
+}
+
+static int of_no_pod(const struct selection *s, const void *key)
+{
+	struct st_err ignored = {};
+	struct policy p;
+	__u64 cookie;
+
+	memcpy(&cookie, key, sizeof(cookie));
+	return maps_get_policy(s->dp, cookie, &p, &ignored) == -ENOENT;
+}
+
+static int compare_policy_ids(const void *a, const void *b)
+{
+	const __u32 x = *(const __u32 *)a, y = *(const __u32 *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static int of_no_policy(const struct selection *s, const void *key)
+{
+	const __u32 id = policy_of(s, key);
+
+	return !bsearch(&id, s->ids, s->nr_ids, sizeof(id), compare_policy_ids);
+}
+
+static int list_policies(struct selection *s, struct st_err *e)
+{
+	struct policy p;
+	__u64 cookie;
+	int err;
+
+	s->ids = calloc(2 * ST_PODS_MAX, sizeof(*s->ids));
+	if (!s->ids)
+		return err_sys(e, ENOMEM, "map", "st_policy");
+	err = maps_next_policy(s->dp, NULL, &cookie, &p, e);
+	while (!err && s->nr_ids < 2 * ST_PODS_MAX) {
+		s->ids[s->nr_ids++] = p.id;
+		s->ids[s->nr_ids++] = p.other_id;
+		err = maps_next_policy(s->dp, &cookie, &cookie, &p, e);
+	}
+	qsort(s->ids, s->nr_ids, sizeof(*s->ids), compare_policy_ids);
+	return err == -ENOENT ? 0 : err;
+}
+
+int maps_collect_garbage(const struct datapath *dp, struct st_err *e)
+{
+	struct selection classes = { .map = "st_class",
+				     .dp = dp,
+				     .selects = of_no_policy,
+				     .key_size = sizeof(struct class_key),
+				     .policy_at = offsetof(struct class_key, policy) };
+	struct selection ids = { .map = "st_ids",
+				 .dp = dp,
+				 .selects = of_no_policy,
+				 .key_size = sizeof(struct id_key),
+				 .policy_at = offsetof(struct id_key, policy) };
+	struct selection pods = { .dp = dp, .selects = of_no_pod, .key_size = sizeof(__u64) };
+	int err = list_policies(&classes, e);
+
+	ids.ids = classes.ids;
+	ids.nr_ids = classes.nr_ids;
+	err = err ?: drop(dp->map[MAP_st_class], &classes, e);
+	err = err ?: drop(dp->map[MAP_st_ids], &ids, e);
+	free(classes.ids);
+	pods.map = "st_count";
+	err = err ?: drop(dp->map[MAP_st_count], &pods, e);
+	pods.map = "st_listener";
+	pods.key_size = sizeof(struct listener_key); /* begins with the netns cookie */
+	return err ?: drop(dp->map[MAP_st_listener], &pods, e);
+}
