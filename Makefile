@@ -36,9 +36,9 @@ UNIT_TESTS := istio_env_test options_test config_test refusals_test list_file_te
 	import_random_test verdict_test oracle_test kernel_test
 UNIT_SHARED := flags rows rows_run twin oracle oracle_walk oracle_print draw trial walk random_rules import_refusals
 FUZZERS := verdict flags import
-E2E_PROGRAMS := $(filter-out nohook,$(basename $(notdir $(wildcard tests/e2e/*.c))))
+E2E_PROGRAMS := $(filter-out nohook,$(filter-out %.bpf,$(basename $(notdir $(wildcard tests/e2e/*.c)))))
 T := $(B)/tests
-SKELS := $(B)/st_all.skel.h $(B)/st_in.skel.h $(B)/st_live.skel.h $(T)/kernel_test.skel.h
+SKELS := $(B)/st_all.skel.h $(B)/st_in.skel.h $(B)/st_live.skel.h $(T)/kernel_test.skel.h $(T)/lb.skel.h
 
 .PHONY: all help demo test soak vm test-programs lint format clean
 .DELETE_ON_ERROR:
@@ -77,13 +77,17 @@ $(B)/st_live.o: $(B)/live.bpf.o
 	$(call msg,BPFLINK)
 	$(Q)$(BPFTOOL) gen object $@ $^
 
-$(T)/kernel_test.o: $(T)/kernel_test.bpf.o
+$(T)/kernel_test.o $(T)/lb.o: $(T)/%.o: $(T)/%.bpf.o
 	$(call msg,BPFLINK)
 	$(Q)$(BPFTOOL) gen object $@ $^
 
 $(SKELS): %.skel.h: %.o
 	$(call msg,SKEL)
 	$(Q)$(BPFTOOL) gen skeleton $< name $(*F) > $@
+
+$(T)/lb.bpf.o: tests/e2e/lb.bpf.c
+	$(call msg,BPF)
+	$(Q)mkdir -p $(@D) && $(CLANG) $(BPF_CFLAGS) -MMD -MP -MF $@.d -c $< -o $@
 
 $(T)/%.bpf.o: tests/unit/%.bpf.c
 	$(call msg,BPF)
@@ -172,7 +176,7 @@ $(T)/fuzz_%: $(T)/fuzz/tests/fuzz/%.o $(patsubst %,$(T)/fuzz/%.o,$(FUZZ_SHARED))
 
 $(T)/e2e/%.o: tests/e2e/%.c | $(SKELS)
 	$(call msg,CC)
-	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -I$(T) -MMD -MP -c $< -o $@
 
 $(T)/e2e_%: $(T)/e2e/%.o $(T)/diff/addr.o
 	$(call msg,LINK)

@@ -16,6 +16,7 @@
 
 struct attach_args {
 	const char *cgroup, *netns, *pid, *name;
+	int force;
 };
 
 static const struct option_row attach_rows[] = {
@@ -27,6 +28,8 @@ static const struct option_row attach_rows[] = {
 	  cmd_set_string, offsetof(struct attach_args, pid) },
 	{ "name", 0, "NAME", "what to call the pod; default: the cgroup's last component",
 	  cmd_set_string, offsetof(struct attach_args, name) },
+	{ "force", 0, NULL, "also in the host's own namespace (hostNetwork)", option_set_bool,
+	  offsetof(struct attach_args, force) },
 	{},
 };
 
@@ -102,9 +105,11 @@ static int check_attach(const struct attach_args *a, int n, char **args, struct 
 
 static int attach(const struct attach_args *a, struct config *config, struct st_err *e)
 {
-	struct pod_spec spec = {
-		.name = a->name, .cgroup = a->cgroup, .netns = a->netns, .config = config
-	};
+	struct pod_spec spec = { .name = a->name,
+				 .cgroup = a->cgroup,
+				 .netns = a->netns,
+				 .config = config,
+				 .force = a->force };
 	char cgroup[PATH_MAX], netns[64], resolv[64], group[64];
 
 	if (a->pid) {

@@ -210,7 +210,7 @@ static int find_families(const char *netns, int dual_stack, int *v4, int *v6, st
 {
 	struct pod_facts facts;
 	struct netns ns;
-	int err = netns_open(netns, &ns, e);
+	int err = netns_open(netns, 0, &ns, e);
 
 	if (err)
 		return err;

@@ -42,14 +42,15 @@ static json_t *addr_json(const struct addr *a)
 
 static json_t *policy_json(const struct policy *p)
 {
-	return json_pack("{sisisisI sI so so so so so so so so so}", "outbound_port",
+	return json_pack("{sisisisI sI so so so so so so so so so so}", "outbound_port",
 			 p->outbound_port, "inbound_port", p->inbound_port, "dns_port", ST_DNS_PORT,
 			 "proxy_uid", (json_int_t)p->uid, "proxy_gid", (json_int_t)p->gid,
 			 "outbound_all", flag(p, POLICY_OUT_ALL), "inbound_all",
 			 flag(p, POLICY_IN_ALL), "inbound_listed", flag(p, POLICY_IN_SOME), "dns",
 			 flag(p, POLICY_DNS), "dns_all", flag(p, POLICY_DNS_ALL), "ipv6",
 			 flag(p, POLICY_V6), "loopback_spread", flag(p, POLICY_SPREAD), "source4",
-			 addr_json(&p->src4), "source6", addr_json(&p->src6));
+			 addr_json(&p->src4), "source6", addr_json(&p->src6), "host_network",
+			 flag(p, POLICY_HOST));
 }
 
 static json_t *warnings_json(const struct datapath *dp, const struct pod *pod)
@@ -148,7 +149,10 @@ static void print_status(const json_t *pods)
 			    &listeners, "policy", &policy, "warnings", &warnings);
 		printf("%s%s: %s\n", i ? "\n" : "", name, state);
 		printf("  cgroup     %s\n", cgroup);
-		printf("  netns      inode %lld, cookie %lld\n", (long long)ino, (long long)cookie);
+		printf("  netns      inode %lld, cookie %lld%s\n", (long long)ino,
+		       (long long)cookie,
+		       json_is_true(json_object_get(policy, "host_network")) ? ", the host's own"
+									     : "");
 		printf("  links      %lld of %lld\n", (long long)links, (long long)expected);
 		print_policy(policy);
 		printf("  listeners  %lld for inbound\n", (long long)listeners);

@@ -79,27 +79,24 @@ static int is_node(void *ctx, struct st_err *e)
 	return !access("/proc/sys/net/core/netdev_max_backlog", F_OK);
 }
 
-static int check(struct netns *ns, const char *path, struct st_err *e)
+static int check(struct netns *ns, const char *path, int force, struct st_err *e)
 {
-	int node;
-
 	if (ioctl(ns->fd, NS_GET_NSTYPE) != CLONE_NEWNET) {
 		err_hint(e,
 			 "a pod's is /proc/PID/ns/net of any of its processes, or in /run/netns");
 		return err_set(e, EINVAL, "netns", path, "not a network namespace");
 	}
-	node = netns_run(ns, is_node, NULL, e);
-	if (node < 0)
-		return node;
-	if (node) {
-		err_hint(e,
-			 "a pod with hostNetwork cannot be told from the node and is not captured");
+	ns->is_node = netns_run(ns, is_node, NULL, e);
+	if (ns->is_node < 0)
+		return ns->is_node;
+	if (ns->is_node && !force) {
+		err_hint(e, "a pod with hostNetwork is captured by --force only: see README");
 		return err_set(e, EINVAL, "netns", path, "is the host's own network namespace");
 	}
 	return netns_run(ns, read_cookie, ns, e);
 }
 
-int netns_open(const char *path, struct netns *ret, struct st_err *e)
+int netns_open(const char *path, int force, struct netns *ret, struct st_err *e)
 {
 	struct netns ns = { .fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) };
 	struct stat st;
@@ -112,7 +109,7 @@ int netns_open(const char *path, struct netns *ret, struct st_err *e)
 	} else {
 		ns.dev = st.st_dev;
 		ns.ino = st.st_ino;
-		err = check(&ns, path, e);
+		err = check(&ns, path, force, e);
 	}
 	if (err) {
 		close(ns.fd);
@@ -157,7 +154,7 @@ int netns_find(__u64 dev, __u64 ino, __u64 cookie, struct netns *ret, struct st_
 	}
 	if (!err)
 		return -ENOENT;
-	err = netns_open(path, ret, e);
+	err = netns_open(path, 1, ret, e);
 	if (err || ret->cookie == cookie)
 		return err;
 	netns_close(ret);

@@ -12,12 +12,13 @@ struct netns {
 	int fd;
 	__u64 cookie;	/* SO_NETNS_COOKIE, Linux 5.14 */
 	__u64 dev, ino; /* of the namespace file */
+	int is_node;	/* it is the host's own */
 };
 
 /* Opens the namespace that the file at path is. Refuses what is no network namespace, and the host's
- * own. Returns 0, or -errno with e filled. Close with netns_close().
+ * own unless FORCE. Returns 0, or -errno with e filled. Close with netns_close().
  */
-int netns_open(const char *path, struct netns *ret, struct st_err *e);
+int netns_open(const char *path, int force, struct netns *ret, struct st_err *e);
 
 /* The same for a namespace known by its file's device and inode, found where `ip netns` and container
  * engines bind them or through any process that is in it. -ENOENT (e untouched) if it is nowhere, or

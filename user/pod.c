@@ -97,6 +97,20 @@ __u32 pod_new_id(void)
 	return id;
 }
 
+/* In the host's own namespace an inbound policy holds for all that comes to the host. */
+static int check_node(const struct netns *ns, struct policy *p, struct st_err *e)
+{
+	if (!ns->is_node)
+		return 0;
+	p->flags |= POLICY_HOST;
+	if (!(p->flags & POLICY_IN_ALL))
+		return 0;
+	err_hint(e, "give -b '' or the pod's own ports");
+	return err_set(
+		e, EINVAL, "flag", "-b *",
+		"in the host's own network namespace it would capture all that comes to the host");
+}
+
 int pod_make_rules(const struct pod_spec *spec, const struct netns *ns, struct ruleset *rs,
 		   struct st_err *e)
 {
@@ -108,6 +122,7 @@ int pod_make_rules(const struct pod_spec *spec, const struct netns *ns, struct r
 	err = err ?: netns_facts(ns, c.dual_stack, &facts, e);
 	err = err ?: add_resolvers(&c, spec->resolv_conf, &facts, e);
 	err = err ?: ruleset_make(&c, &facts, rs, e);
+	err = err ?: check_node(ns, &rs->policy, e);
 	netns_facts_free(&facts);
 	config_free_owners(&c);
 	if (!err)

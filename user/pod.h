@@ -22,6 +22,7 @@ struct pod_spec {
 	const char *netns;	 /* a network namespace's file */
 	const char *resolv_conf; /* the pod's, for a policy that needs it; NULL: not known */
 	const char *group_file;	 /* the pod's, for groups given by name; NULL: not known */
+	int force;		 /* also in the host's own namespace */
 	const struct config *config;
 };
 

@@ -273,7 +273,7 @@ int pod_attach(const struct pod_spec *spec, struct st_err *e)
 	a.cgroup = cgroup_open(spec->cgroup, &a.cgroup_id, e);
 	if (a.cgroup < 0)
 		return a.cgroup;
-	err = netns_open(spec->netns, &a.ns, e);
+	err = netns_open(spec->netns, spec->force, &a.ns, e);
 	lock = err ? err : take_lock(e);
 	if (lock >= 0) {
 		bpffs_pod_dir(a.name, a.dir);

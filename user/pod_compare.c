@@ -83,7 +83,7 @@ int pod_name_of_netns(const char *netns, char name[ST_NAME_MAX], struct st_err *
 {
 	struct found f = {};
 	struct netns ns;
-	int err = netns_open(netns, &ns, e);
+	int err = netns_open(netns, 0, &ns, e);
 
 	if (err)
 		return err;
@@ -111,7 +111,7 @@ int pod_compare(const struct pod_spec *spec, enum pod_likeness *ret, struct st_e
 	struct ruleset want = {};
 	struct found f = {};
 	struct netns ns;
-	int err = netns_open(spec->netns, &ns, e);
+	int err = netns_open(spec->netns, spec->force, &ns, e);
 
 	if (err)
 		return err;

@@ -75,6 +75,7 @@ run() {
 	attach) set -- "${ATTACH_A[@]}" ;;
 	update) set -- update a --ipv6=on -m TPROXY ;;
 	detach) set -- detach a ;;
+	agent) set -- agent --once ;;
 	explain) set -- explain a out tcp 10.0.0.1:80 ;;
 	import) set -- import "$TESTS/import/cidrs-1.12.rules" ;;
 	istio-iptables) set -- istio-iptables --cgroup "$CG/a" -p 15001 -z 15006 -u 1337 -g 1337 -b '*' -i '*' ;;
