@@ -34,14 +34,14 @@ PURE_SRC := config config_flags config_lists err import import_guess istio_rules
 obj = $(patsubst %,$(B)/user/%.o,$(1))
 
 UNIT_TESTS := istio_env_test options_test config_test refusals_test list_file_test resolv_test ruleset_test import_test \
-	import_random_test verdict_test oracle_test kernel_test
+	import_random_test verdict_test oracle_test kernel_test budget_test
 UNIT_SHARED := flags rows rows_run twin oracle oracle_walk oracle_print draw trial walk random_rules import_refusals
 FUZZERS := verdict flags import
 E2E_PROGRAMS := $(filter-out nohook,$(basename $(notdir $(wildcard tests/e2e/*.c))))
 T := $(B)/tests
 SKELS := $(B)/st_all.skel.h $(B)/st_in.skel.h $(B)/st_live.skel.h $(T)/kernel_test.skel.h
 
-.PHONY: all help demo test soak vm test-programs lint format clean
+.PHONY: all help demo test soak vm test-programs budgets lint format clean
 .DELETE_ON_ERROR:
 .PRECIOUS: $(T)/e2e/%.o $(T)/fuzz/%.o
 
@@ -93,6 +93,12 @@ $(T)/%.bpf.o: tests/unit/%.bpf.c
 $(T)/unit/%.o: tests/unit/%.c | $(SKELS)
 	$(call msg,CC)
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -I$(T) -MMD -MP -c $< -o $@
+
+# What the verifier does depends on what compiled the programs.
+$(T)/unit/budget_test.o: override CFLAGS += -DBPF_CLANG=$(shell $(CLANG) -dumpversion | cut -d. -f1)
+
+budgets: $(T)/unit_budget_test	## record what it costs to verify each program (root)
+	$(Q)$< record > $(T)/budgets && cp $(T)/budgets tests/unit/budgets
 
 $(patsubst %,$(T)/unit_%,$(UNIT_TESTS)): $(T)/unit_%: $(T)/unit/%.o \
 		$(patsubst %,$(T)/unit/%.o,$(UNIT_SHARED)) $(B)/libsocktables.a
