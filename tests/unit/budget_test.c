@@ -39,7 +39,7 @@ struct cost {
 struct costs {
 	struct cost cost[64];
 	size_t nr;
-	char made_by[64];
+	char made_by[128];
 };
 
 static void maker(char *text, size_t size)
@@ -47,8 +47,8 @@ static void maker(char *text, size_t size)
 	struct utsname u;
 
 	uname(&u);
-	snprintf(text, size, "kernel %d.%d, clang %d", atoi(u.release),
-		 atoi(strchr(u.release, '.') + 1), BPF_CLANG);
+	snprintf(text, size, "kernel %d.%d on %s, clang %d", atoi(u.release),
+		 atoi(strchr(u.release, '.') + 1), u.machine, BPF_CLANG);
 }
 
 /* Loads and looks; returns 0, or -errno */
