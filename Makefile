@@ -17,8 +17,10 @@ BPF_OPT ?= -O2
 BPF_CFLAGS := -g $(BPF_OPT) -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) $(WARN) \
 	-idirafter /usr/include/$(MULTIARCH)
 comma := ,
-SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-omit-frame-pointer)
-CFLAGS ?= -O2 -g
+# gcc warns of what the sanitizers insert, too; the build without them has seen the code's own.
+SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer \
+	-Wno-format-overflow -Wno-maybe-uninitialized)
+CFLAGS ?= $(if $(SAN),-O1,-O2) -g
 override CFLAGS += -std=gnu11 $(WARN) -I$(B) $(SANFLAGS)
 LDLIBS := -lbpf -ljansson -lmnl
 
@@ -41,7 +43,7 @@ E2E_PROGRAMS := $(filter-out nohook,$(basename $(notdir $(wildcard tests/e2e/*.c
 T := $(B)/tests
 SKELS := $(B)/st_all.skel.h $(B)/st_in.skel.h $(B)/st_live.skel.h $(T)/kernel_test.skel.h
 
-.PHONY: all help demo test soak vm test-programs budgets lint format clean
+.PHONY: all help demo test soak vm test-programs sanitized budgets lint format clean
 .DELETE_ON_ERROR:
 .PRECIOUS: $(T)/e2e/%.o $(T)/fuzz/%.o
 
@@ -209,7 +211,12 @@ $(OTHER_BUILDS): %/socktables: %/datapath.o $(call obj,$(CMD_SRC)) $(B)/libsockt
 	$(call msg,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
-test-programs: $(OTHER_BUILDS) $(patsubst %,$(T)/e2e_%,$(E2E_PROGRAMS)) $(T)/e2e_nohook.so $(DIFF_PROGRAMS) \
+# The command and the unit programs once more, for tests/e2e/sanitized.sh.
+sanitized:
+	$(Q)$(MAKE) --no-print-directory SAN=1 B=$(B)/san $(B)/san/socktables \
+		$(patsubst %,$(B)/san/tests/unit_%,$(UNIT_TESTS))
+
+test-programs: sanitized $(OTHER_BUILDS) $(patsubst %,$(T)/e2e_%,$(E2E_PROGRAMS)) $(T)/e2e_nohook.so $(DIFF_PROGRAMS) \
 	$(patsubst %,$(T)/unit_%,$(UNIT_TESTS)) $(patsubst %,$(T)/fuzz_%,$(FUZZERS))
 
 clean:				## remove what was built
