@@ -39,7 +39,8 @@ UNIT_TESTS := istio_env_test options_test config_test refusals_test list_file_te
 	import_random_test verdict_test oracle_test kernel_test budget_test
 UNIT_SHARED := flags rows rows_run twin oracle oracle_walk oracle_print draw trial walk random_rules import_refusals
 FUZZERS := verdict flags import
-E2E_PROGRAMS := $(filter-out nohook,$(basename $(notdir $(wildcard tests/e2e/*.c))))
+E2E_PRELOADED := nohook openfds
+E2E_PROGRAMS := $(filter-out $(E2E_PRELOADED),$(basename $(notdir $(wildcard tests/e2e/*.c))))
 T := $(B)/tests
 SKELS := $(B)/st_all.skel.h $(B)/st_in.skel.h $(B)/st_live.skel.h $(T)/kernel_test.skel.h
 
@@ -187,7 +188,7 @@ $(T)/e2e_%: $(T)/e2e/%.o $(T)/diff/addr.o
 	$(call msg,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
-$(T)/e2e_nohook.so: tests/e2e/nohook.c
+$(T)/e2e_%.so: tests/e2e/%.c
 	$(call msg,CC)
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -fPIC -shared $< -ldl -o $@
 
@@ -216,7 +217,7 @@ sanitized:
 	$(Q)$(MAKE) --no-print-directory SAN=1 B=$(B)/san $(B)/san/socktables \
 		$(patsubst %,$(B)/san/tests/unit_%,$(UNIT_TESTS))
 
-test-programs: sanitized $(OTHER_BUILDS) $(patsubst %,$(T)/e2e_%,$(E2E_PROGRAMS)) $(T)/e2e_nohook.so $(DIFF_PROGRAMS) \
+test-programs: sanitized $(OTHER_BUILDS) $(patsubst %,$(T)/e2e_%,$(E2E_PROGRAMS)) $(patsubst %,$(T)/e2e_%.so,$(E2E_PRELOADED)) $(DIFF_PROGRAMS) \
 	$(patsubst %,$(T)/unit_%,$(UNIT_TESTS)) $(patsubst %,$(T)/fuzz_%,$(FUZZERS))
 
 clean:				## remove what was built
