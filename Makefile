@@ -20,6 +20,8 @@ comma := ,
 # gcc warns of what the sanitizers insert, too; the build without them has seen the code's own.
 SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer \
 	-Wno-format-overflow -Wno-maybe-uninitialized)
+# Of two shared libraries UBSan's would not write to the file that it is told.
+override LDFLAGS += $(if $(SAN),-static-libasan -static-libubsan)
 CFLAGS ?= $(if $(SAN),-O1,-O2) -g
 override CFLAGS += -std=gnu11 $(WARN) -I$(B) $(SANFLAGS)
 LDLIBS := -lbpf -ljansson -lmnl

@@ -20,7 +20,7 @@ test=(
 	"util-linux /usr/bin/setpriv" "procps /usr/bin/pgrep" "gawk /usr/bin/gawk"
 	"musl-tools /usr/bin/musl-gcc" "golang-go /usr/bin/go" "default-jdk-headless /usr/bin/java"
 	"curl /usr/bin/curl" "bind9-dnsutils /usr/bin/dig"
-	"valgrind /usr/bin/valgrind" "libc6-dbg /usr/lib/debug/.build-id" "binutils /usr/bin/nm"
+	"valgrind /usr/bin/valgrind"
 	"libclang-rt-dev /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a"
 )
 demo=(

@@ -14,13 +14,12 @@ TMP=$(mktemp -d)
 trap 'rm -rf "$TMP"' EXIT
 trap 'kill "${pids[@]}" 2> /dev/null; wait; exit 143' INT TERM HUP
 
-# Some tests preload a library of theirs, which comes before ASan's.
 export ASAN_OPTIONS=log_path=$TMP/report:exitcode=99:detect_leaks=1:detect_stack_use_after_return=1
-ASAN_OPTIONS+=:strict_string_checks=1:verify_asan_link_order=0
-export UBSAN_OPTIONS=log_path=$TMP/report:print_stacktrace=1:halt_on_error=1
+ASAN_OPTIONS+=:strict_string_checks=1
+export UBSAN_OPTIONS=log_path=$TMP/report:exitcode=99:print_stacktrace=1:halt_on_error=1
 
 built_so() {
-	nm -D --undefined-only "$SAN/socktables" > "$TMP/symbols"
+	nm --undefined-only "$SAN/libsocktables.a" > "$TMP/symbols"
 	grep -q __asan_report_load "$TMP/symbols"
 	grep -q __ubsan_handle_shift_out_of_bounds_abort "$TMP/symbols"
 }
