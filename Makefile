@@ -17,8 +17,12 @@ BPF_OPT ?= -O2
 BPF_CFLAGS := -g $(BPF_OPT) -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) $(WARN) \
 	-idirafter /usr/include/$(MULTIARCH)
 comma := ,
-SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-omit-frame-pointer)
-CFLAGS ?= -O2 -g
+# gcc warns of what the sanitizers insert, too; the build without them has seen the code's own.
+SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer \
+	-Wno-format-overflow -Wno-maybe-uninitialized)
+# Of two shared libraries UBSan's would not write to the file that it is told.
+override LDFLAGS += $(if $(SAN),-static-libasan -static-libubsan)
+CFLAGS ?= $(if $(SAN),-O1,-O2) -g
 override CFLAGS += -std=gnu11 $(WARN) -I$(B) $(SANFLAGS)
 LDLIBS := -lbpf -ljansson -lmnl -lcap
 
@@ -33,14 +37,15 @@ PURE_SRC := config config_flags config_lists err import import_guess istio_rules
 obj = $(patsubst %,$(B)/user/%.o,$(1))
 
 UNIT_TESTS := istio_env_test options_test config_test refusals_test list_file_test resolv_test ruleset_test refresh_test import_test \
-	import_random_test verdict_test oracle_test kernel_test
+	import_random_test verdict_test oracle_test kernel_test budget_test
 UNIT_SHARED := flags rows rows_run twin oracle oracle_walk oracle_print draw trial walk random_rules import_refusals
 FUZZERS := verdict flags import
-E2E_PROGRAMS := $(filter-out nohook,$(filter-out %.bpf,$(basename $(notdir $(wildcard tests/e2e/*.c)))))
+E2E_PRELOADED := nohook openfds
+E2E_PROGRAMS := $(filter-out $(E2E_PRELOADED) %.bpf,$(basename $(notdir $(wildcard tests/e2e/*.c))))
 T := $(B)/tests
 SKELS := $(B)/st_all.skel.h $(B)/st_in.skel.h $(B)/st_live.skel.h $(T)/kernel_test.skel.h $(T)/lb.skel.h
 
-.PHONY: all help demo test soak vm test-programs lint format clean
+.PHONY: all help demo test soak vm test-programs sanitized budgets lint format clean
 .DELETE_ON_ERROR:
 .PRECIOUS: $(T)/e2e/%.o $(T)/fuzz/%.o
 
@@ -96,6 +101,12 @@ $(T)/%.bpf.o: tests/unit/%.bpf.c
 $(T)/unit/%.o: tests/unit/%.c | $(SKELS)
 	$(call msg,CC)
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -I$(T) -MMD -MP -c $< -o $@
+
+# What the verifier does depends on what compiled the programs.
+$(T)/unit/budget_test.o: override CFLAGS += -DBPF_CLANG=$(shell $(CLANG) -dumpversion | cut -d. -f1)
+
+budgets: $(T)/unit_budget_test	## record what it costs to verify each program (root)
+	$(Q)$< record > $(T)/budgets && cp $(T)/budgets tests/unit/budgets
 
 $(patsubst %,$(T)/unit_%,$(UNIT_TESTS)): $(T)/unit_%: $(T)/unit/%.o \
 		$(patsubst %,$(T)/unit/%.o,$(UNIT_SHARED)) $(B)/libsocktables.a
@@ -182,7 +193,7 @@ $(T)/e2e_%: $(T)/e2e/%.o $(T)/diff/addr.o
 	$(call msg,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
-$(T)/e2e_nohook.so: tests/e2e/nohook.c
+$(T)/e2e_%.so: tests/e2e/%.c
 	$(call msg,CC)
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -fPIC -shared $< -ldl -o $@
 
@@ -206,7 +217,12 @@ $(OTHER_BUILDS): %/socktables: %/datapath.o $(call obj,$(CMD_SRC)) $(B)/libsockt
 	$(call msg,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
-test-programs: $(OTHER_BUILDS) $(patsubst %,$(T)/e2e_%,$(E2E_PROGRAMS)) $(T)/e2e_nohook.so $(DIFF_PROGRAMS) \
+# The command and the unit programs once more, for tests/e2e/sanitized.sh.
+sanitized:
+	$(Q)$(MAKE) --no-print-directory SAN=1 B=$(B)/san $(B)/san/socktables \
+		$(patsubst %,$(B)/san/tests/unit_%,$(UNIT_TESTS))
+
+test-programs: sanitized $(OTHER_BUILDS) $(patsubst %,$(T)/e2e_%,$(E2E_PROGRAMS)) $(patsubst %,$(T)/e2e_%.so,$(E2E_PRELOADED)) $(DIFF_PROGRAMS) \
 	$(patsubst %,$(T)/unit_%,$(UNIT_TESTS)) $(patsubst %,$(T)/fuzz_%,$(FUZZERS))
 
 clean:				## remove what was built

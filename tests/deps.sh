@@ -20,6 +20,7 @@ test=(
 	"util-linux /usr/bin/setpriv" "procps /usr/bin/pgrep" "libcap2-bin /usr/sbin/capsh" "gawk /usr/bin/gawk"
 	"musl-tools /usr/bin/musl-gcc" "golang-go /usr/bin/go" "default-jdk-headless /usr/bin/java"
 	"curl /usr/bin/curl" "bind9-dnsutils /usr/bin/dig"
+	"valgrind /usr/bin/valgrind"
 	"libclang-rt-dev /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a"
 )
 demo=(
@@ -33,6 +34,7 @@ vm=(
 )
 lint=(
 	"clang-format /usr/bin/clang-format" "shellcheck /usr/bin/shellcheck" "sparse /usr/bin/sparse"
+	"clang-tidy /usr/bin/clang-tidy" "cppcheck /usr/bin/cppcheck"
 )
 }
 

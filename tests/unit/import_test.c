@@ -286,7 +286,7 @@ int main(int argc, char **argv)
 {
 	const struct refusal *r;
 	struct dirent **files;
-	int i, nr;
+	int i, nr, failed;
 
 	if (argc > 1)
 		dir = argv[1];
@@ -305,5 +305,11 @@ int main(int argc, char **argv)
 	add_test("", "a NUL byte", test_nul, NULL);
 	add_test("", "64 owner groups", test_many_groups, NULL);
 	add_test("", "10000 CIDRs", test_many_cidrs, NULL);
-	return _cmocka_run_group_tests("import", tests, nr_tests, NULL, NULL) != 0;
+	failed = _cmocka_run_group_tests("import", tests, nr_tests, NULL, NULL);
+	while (nr_tests)
+		free((void *)tests[--nr_tests].name);
+	while (nr)
+		free(files[--nr]);
+	free(files);
+	return failed != 0;
 }
