@@ -121,7 +121,7 @@ demo:				## show it with a real proxy, DNS server and web server (root)
 	$(Q)tests/demo/demo.sh
 
 test:				## run every test (root); TESTS='unit_verdict_test diff' for some
-	$(Q)tests/deps.sh build test
+	$(Q)tests/deps.sh build test vm
 	$(Q)$(MAKE) --no-print-directory all test-programs
 	$(Q)tests/run.sh $(TESTS)
 

@@ -175,6 +175,26 @@ static __always_inline void note_tproxy(struct bpf_sock_addr *ctx, struct bpf_so
 		origin_set(sk, &o);
 }
 
+/* A function for the verifier, too, which looks at it once, for any policy and any flow. Inlined, each
+ * end of the verdict is another way through all that follows, more than Linux 6.1 cares to walk.
+ */
+__noinline __u32 st_verdict(const struct policy *p, const struct flow *f)
+{
+	struct verdict v;
+
+	if (!p || !f)
+		return 0;
+	v = verdict_outbound(p, f);
+	return (__u32)v.action << 24 | (__u32)v.why << 16 | v.port;
+}
+
+static __always_inline struct verdict verdict_of(const struct policy *p, const struct flow *f)
+{
+	__u32 v = st_verdict(p, f);
+
+	return (struct verdict){ .action = v >> 24, .why = v >> 16, .port = v };
+}
+
 static __always_inline int on_connect(struct bpf_sock_addr *ctx, int in6)
 {
 	__u64 netns = bpf_get_netns_cookie(ctx);
@@ -197,7 +217,7 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, int in6)
 		flow_classify(p, &f, sk, &source);
 	if (has_loopback_for_good(sk, o) && addr_is_v4(&o->src) == addr_is_v4(&f.dst))
 		source = o->src;
-	v = verdict_outbound(p, &f);
+	v = verdict_of(p, &f);
 	count(netns, v.why, !addr_is_v4(&f.dst));
 	if (v.action == ACTION_PASS) {
 		if (v.why != WHY_OUT_SOURCE_LOOPBACK) /* that fails: the last peer stays */
@@ -244,7 +264,7 @@ static __always_inline int on_sendmsg(struct bpf_sock_addr *ctx, int in6)
 	f = flow_from(ctx, sk, connected ? origin_of(sk) : 0, in6);
 	flow_classify(p, &f, sk, &source);
 	f.reply = dns_is_answer(sk, &f.dst);
-	v = verdict_outbound(p, &f);
+	v = verdict_of(p, &f);
 	count(netns, v.why, !addr_is_v4(&f.dst));
 	if (v.action == ACTION_PASS)
 		return send_pass(ctx, sk, &to, in6);

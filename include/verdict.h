@@ -80,6 +80,7 @@ struct flow {
 	__u8 proto;	   /* ST_TCP or ST_UDP */
 	__u8 transparent;  /* 1: from the proxy, with the address of a client */
 	__u8 reply;	   /* 1: UDP to who wrote to this socket from port 53 */
+	__u8 pad[3];
 	__u32 src_class;   /* enum addr_class; inbound, and for verdict_tproxy() */
 	__u32 dst_class;   /* enum addr_class; outbound only */
 	__u32 port_class;  /* enum id_class of dport */

@@ -25,14 +25,16 @@ trap 'stop 143' TERM
 # all_suites: every suite there is, the quick ones first
 all_suites() {
 	local file
-	for file in "$TEST_BIN"/unit_* "$HERE"/fuzz/*.sh "$HERE"/e2e/*.sh "$HERE"/diff/{diff,policies,random}.sh; do
+	for file in "$TEST_BIN"/unit_* "$HERE"/fuzz/*.sh "$HERE"/e2e/*.sh "$HERE"/diff/{diff,policies,random}.sh \
+		"$HERE"/vm/kernels.sh; do
 		[[ -f $file && -x $file ]] && echo "$file"
 	done
 }
 
-# suites_named NAME: the suites of that name or path; fails if there is none
+# suites_named NAME: the suites of that name or path; fails if there is none. Some run only by their path.
 suites_named() {
 	local file found=1
+	[[ $1 != */* || ! -f $1 || ! -x $1 ]] || { echo "$1" && return; }
 	while read -r file; do
 		[[ $file -ef $1 || $(basename "$file" .sh) == "$1" || $(basename "$file") == "unit_$1" ]] ||
 			continue

@@ -53,20 +53,29 @@ int netns_run(const struct netns *ns, int (*fn)(void *ctx, struct st_err *e), vo
 	return err;
 }
 
-static int read_cookie(void *ctx, struct st_err *e)
+int netns_own_cookie(__u64 *cookie)
 {
-	struct netns *ns = ctx;
-	socklen_t len = sizeof(ns->cookie);
+	socklen_t len = sizeof(*cookie);
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	int err = 0;
 
 	if (fd < 0)
-		return err_sys(e, errno, "socket in the network namespace", NULL);
-	if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &ns->cookie, &len))
-		err = err_set(e, errno, "kernel", "SO_NETNS_COOKIE", "%s; needs Linux 5.14",
-			      strerror(errno));
+		return -errno;
+	if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, cookie, &len))
+		err = -errno;
 	close(fd);
 	return err;
+}
+
+static int read_cookie(void *ctx, struct st_err *e)
+{
+	struct netns *ns = ctx;
+	int err = netns_own_cookie(&ns->cookie);
+
+	if (err == -ENOPROTOOPT)
+		return err_set(e, ENOPROTOOPT, "kernel", "SO_NETNS_COOKIE", "%s; needs Linux 5.14",
+			       strerror(ENOPROTOOPT));
+	return err ? err_sys(e, -err, "cookie of the network namespace", NULL) : 0;
 }
 
 /* Whether it is the node's. Process 1 would be the wrong one to ask, in a container it is in the

@@ -28,6 +28,9 @@ int netns_find(__u64 dev, __u64 ino, __u64 cookie, struct netns *ret, struct st_
 
 void netns_close(struct netns *ns);
 
+/* The cookie of the namespace that we are in. -ENOPROTOOPT: the kernel has none. */
+int netns_own_cookie(__u64 *cookie);
+
 /* Fills the parts of pod that the namespace knows: local, src4, src6, ipv6 (dual_stack as in
  * Istio: is the first, or is any, address IPv6), spread. Free with netns_facts_free().
  */

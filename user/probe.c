@@ -13,6 +13,7 @@
 #include <bpf/libbpf.h>
 
 #include "hooks.h"
+#include "netns.h"
 
 /* r0 = 1; exit: a program that every hook of ours accepts. */
 static int try_hook(enum bpf_prog_type type, int attach_type)
@@ -110,6 +111,7 @@ int probe(void (*each)(void *ctx, const struct probe_row *row), void *ctx)
 {
 	struct probing p = { .each = each, .ctx = ctx };
 	const struct hook *h;
+	__u64 cookie;
 
 	for (h = hooks; h < hooks + NR_HOOKS; h++)
 		tell(&p, h->section, what_of(h), h->since, 1, try_hook(type_of(h), h->type));
@@ -121,6 +123,7 @@ int probe(void (*each)(void *ctx, const struct probe_row *row), void *ctx)
 	     try_map(BPF_MAP_TYPE_LPM_TRIE, 24, 4, BPF_F_NO_PREALLOC));
 	tell(&p, "map sockhash", "listeners of the proxy", "4.18", 1,
 	     try_map(BPF_MAP_TYPE_SOCKHASH, 16, 8, 0));
+	tell(&p, "SO_NETNS_COOKIE", "pods are told apart", "5.14", 1, netns_own_cookie(&cookie));
 	tell(&p, "netns cookie in connect", "pods are told apart", "5.7", 1,
 	     try_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_CONNECT,
 			BPF_FUNC_get_netns_cookie));

@@ -18,7 +18,7 @@ usage() {
 
 		  --engine NAME   iptables-legacy, iptables-nft, socktables, or none (no rules at all);
 		                  may be given several times; default: the first three
-		  --only REGEX    only rows that match
+		  --only REGEX    only rows that match; default: $DIFF_ONLY
 		  --list          print the rows and do nothing
 		  --show          print the results instead of comparing
 		  --classes       print how often each difference occurs, without a row's name
@@ -29,7 +29,7 @@ usage() {
 	END
 }
 
-ENGINES=() ONLY='' MODE=compare SAVE=''
+ENGINES=() ONLY=${DIFF_ONLY:-} MODE=compare SAVE=''
 
 parse_options() {
 	while (($#)); do

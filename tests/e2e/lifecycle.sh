@@ -17,8 +17,8 @@ pins_as_designed() {
 	same "$(find "$PINS" -type f -printf '%P\n' | sort)" \
 		"$({ pinned prog; pinned map; pinned link; } | jq -r .pin | sort)" "pins"
 	for kind in prog map; do
-		same "" "$(pinned "$kind" | jq -c 'select(.name != .pin or (.btf_id | not))')" \
-			"$kind pinned by another name than its own, or without BTF"
+		same "" "$(pinned "$kind" | jq -c 'select(.name != .pin or (.btf_id or .type == "sockhash" | not))')" \
+			"$kind pinned by another name than its own, or without BTF (a sockhash of Linux 6.1 has none)"
 		same "" "$(pinned "$kind" | jq -r .name | grep -vE '^st_[a-z0-9_]{1,12}$')"
 	done
 	pinned prog | jq -r .name > "$TMP/programs"
@@ -135,13 +135,14 @@ update_live() {
 
 # Connections that are made while the policy changes follow the old or the new one, whole.
 update_under_load() {
-	local round
-	for ((round = 0; round < 20; round++)); do
-		dial a -n 300 "$SVC4:80" >> "$TMP/load" &
+	local dialling
+	dial a -n 6000 "$SVC4:80" > "$TMP/load" &
+	dialling=$!
+	while kill -0 "$dialling" 2> /dev/null; do
 		"$ST" update web.v1 --ipv6=on -o 80
 		"$ST" update web.v1 --ipv6=on
-		wait "$!"
 	done
+	wait "$dialling"
 	same 6000 "$(wc -l < "$TMP/load")" "connections"
 	same "outside proxy" "$(awk '{ print $3 }' "$TMP/load" | sort -u | paste -sd ' ')" "who answered"
 	same "" "$(grep ' proxy ' "$TMP/load" | grep -v "od=$SVC4:80\$" | head)" "wrong original destinations"

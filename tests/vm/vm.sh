@@ -52,7 +52,7 @@ boot() {
 		-kernel "$KERNEL/kernel" -initrd "$WORK/initrd"
 		-append "console=ttyS0 quiet panic=-1 nokaslr mitigations=off cryptomgr.notests apparmor=0 audit=0"
 	)
-	nice -n 19 timeout -k 5 "${VM_TIMEOUT:-300}" qemu-system-x86_64 "${options[@]}" < /dev/null &
+	timeout -k 5 "${VM_TIMEOUT:-300}" qemu-system-x86_64 "${options[@]}" < /dev/null &
 	PIDS+=($!)
 	wait $!
 }
