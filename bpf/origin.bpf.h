@@ -55,22 +55,4 @@ static __always_inline int origin_set(void *sk, const struct origin *o)
 	return 0;
 }
 
-/* 0 where there is no bpf_skc_to_mptcp_sock() (before 5.19): an MPTCP client then sees the proxy as its
- * peer.
- */
-const volatile __u32 knows_mptcp __weak = 1;
-
-/* Hooks of connect see the subflow that an MPTCP socket connects by, those that look back the socket
- * itself, which therefore remembers the same. Without memory for that it shows the proxy.
- */
-static __always_inline void origin_set_mptcp(struct bpf_sock *subflow, const struct origin *o)
-{
-	void *msk = knows_mptcp ? bpf_skc_to_mptcp_sock(subflow) : 0;
-
-	if (msk && o)
-		origin_set(msk, o);
-	else if (msk)
-		bpf_sk_storage_delete(&st_origin, msk);
-}
-
 #endif

@@ -141,7 +141,6 @@ static __always_inline int connect_redirect(struct bpf_sock_addr *ctx, struct bp
 	keep_source(ctx, sk, f, &o, in6);
 	if (origin_set(sk, &o))
 		return 0;
-	origin_set_mptcp(sk, &o);
 	ctx_put(ctx, &to, in6);
 	RD(ctx->user_port) = bpf_htons(port);
 	return 1;
@@ -158,7 +157,6 @@ static __always_inline void connect_pass(struct bpf_sock_addr *ctx, struct bpf_s
 	if (o->source == SOURCE_OURS)
 		bind_to(ctx, &any, in6); /* -EINVAL unless disconnected: then the source is kept */
 	bpf_sk_storage_delete(&st_origin, sk);
-	origin_set_mptcp(sk, 0);
 }
 
 /* TPROXY: what st_inbound has to know of the connection is on the socket when its SYN comes. */

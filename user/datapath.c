@@ -259,8 +259,6 @@ static struct st_all *try_load(const struct datapath *dp, int kernel_reads, int 
 		return NULL;
 	}
 	skel->rodata->kernel_reads = kernel_reads;
-	skel->rodata->knows_mptcp = libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
-							    BPF_FUNC_skc_to_mptcp_sock, NULL) > 0;
 	*ret_err = reuse_maps(skel->obj, dp) ?: st_all__load(skel);
 	if (!*ret_err)
 		return skel;
