@@ -19,6 +19,8 @@
 #define AF_INET 2
 #define AF_INET6 10
 
+#define LOOPBACK_IFINDEX 1 /* include/net/flow.h: lo is the first of every namespace */
+
 #define V4_LOOPBACK ST_V4(127, 0, 0, 1)
 #define V6_LOOPBACK_WORD ST_V4(0, 0, 0, 1)
 

@@ -180,6 +180,7 @@ static __always_inline void flow_classify(const struct policy *p, struct flow *f
 		*source = f->dst;
 	else
 		*source = addr_is_v4(&f->dst) ? p->src4 : p->src6;
+	f->bound_lo = RD(sk->bound_dev_if) == LOOPBACK_IFINDEX;
 	f->port_class = id_class_of(p, ID_PORT, f->dport);
 	if (p->flags & POLICY_IFACES && RD(sk->bound_dev_if)) {
 		f->bound_iface = 1;

@@ -6,8 +6,6 @@
 #include "addr.bpf.h"
 #include "maps.bpf.h"
 
-#define LOOPBACK_IFINDEX 1 /* include/net/flow.h: lo is the first of every namespace */
-
 const volatile __u64 netns_cookie = 0;
 
 /* 0 on kernels whose context has no ingress_ifindex (before 5.17): -c is refused there. */

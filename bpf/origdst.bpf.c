@@ -6,6 +6,7 @@
 #include <linux/in6.h>
 
 #include "flow.bpf.h"
+#include "mptcp.bpf.h"
 #include "origin.bpf.h"
 
 #define SOL_IP 0
@@ -84,6 +85,7 @@ static __always_inline void handshake_arrives(struct bpf_sock_ops *ctx)
 	struct bpf_sock *sk = ctx->sk;
 	const struct policy *p;
 	struct origin *sent, o;
+	struct mptcp_sock *m;
 
 	if (!sk)
 		return;
@@ -98,7 +100,8 @@ static __always_inline void handshake_arrives(struct bpf_sock_ops *ctx)
 	if (sent->kind == ORIGIN_APP) {
 		o = *sent;
 		o.kind = ORIGIN_PROXY;
-		if (origin_set(sk, &o))
+		m = mptcp_of(sk);
+		if (origin_set(sk, &o) || (m && origin_set(m, &o)))
 			count(k.netns, WHY_HANDSHAKE_LOST, !addr_is_v4(&k.dst));
 	}
 	bpf_map_delete_elem(&st_handshake, &k);
@@ -138,21 +141,36 @@ static __always_inline __u32 slot_of(int family, int n)
 	return family == AF_INET6 ? HALF + slot : slot;
 }
 
-/* TCP_LISTEN_CB: into the first free slot. */
+/* TCP_LISTEN_CB: into the first free slot. Not a subflow of MPTCP: what it accepts would crash kernels
+ * that let it into a sockmap (before 6.18).
+ */
 static __always_inline void listener_opens(struct bpf_sock_ops *ctx)
 {
 	struct listener_key k = { .netns = bpf_get_netns_cookie(ctx) };
 	const struct policy *p = bpf_map_lookup_elem(&st_policy, &k.netns);
 	struct addr a = ops_local(ctx);
 	int i, err = -1, family = RD(ctx->family);
+	struct bpf_sock *sk = ctx->sk;
 
 	if (!is_inbound_listener(p, RD(ctx->local_port), &a))
 		return;
+	if (sk && mptcp_of(sk)) {
+		count(k.netns, WHY_LISTENER_MPTCP, family == AF_INET6);
+		return;
+	}
 	for (i = 0; i <= HALF && err; i++) {
 		k.slot = slot_of(family, i);
 		err = bpf_sock_hash_update(ctx, &st_listener, &k, i < HALF ? BPF_NOEXIST : BPF_ANY);
 	}
 	count(k.netns, i > HALF ? WHY_LISTENER_NO_SLOT : WHY_LISTENER_ADDED, family == AF_INET6);
+}
+
+/* mptcp_of() for iterators, which may not call that. */
+static __always_inline int is_subflow(struct sock_common *sk)
+{
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
+
+	return tcp && bpf_core_field_exists(tcp->is_mptcp) && BPF_CORE_READ_BITFIELD(tcp, is_mptcp);
 }
 
 /* Listeners that are older than the attach. Runs over the TCP sockets of the namespace that reads
@@ -180,6 +198,10 @@ int st_scan(struct bpf_iter__tcp *ctx)
 			    sk->skc_v6_rcv_saddr.in6_u.u6_addr32[3]);
 	if (!is_inbound_listener(p, sk->skc_num, &a))
 		return 0;
+	if (is_subflow(sk)) {
+		count(k.netns, WHY_LISTENER_MPTCP, sk->skc_family == AF_INET6);
+		return 0;
+	}
 	for (i = 0; i <= HALF && err; i++) {
 		k.slot = slot_of(sk->skc_family, i);
 		err = bpf_map_update_elem(&st_listener, &k, sk, i < HALF ? BPF_NOEXIST : BPF_ANY);

@@ -7,6 +7,7 @@
 
 #include "dns.bpf.h"
 #include "flow.bpf.h"
+#include "mptcp.bpf.h"
 #include "origin.bpf.h"
 
 static __always_inline const struct policy *policy_of(__u64 netns)
@@ -136,10 +137,11 @@ static __always_inline int connect_redirect(struct bpf_sock_addr *ctx, struct bp
 {
 	struct origin o = { .dst = f->dst, .port = RD(ctx->user_port), .kind = ORIGIN_APP };
 	struct addr to = proxy_address(ctx, sk, p, f, port);
+	struct mptcp_sock *mptcp = mptcp_of_first(sk);
 
 	o.src = *source;
 	keep_source(ctx, sk, f, &o, in6);
-	if (origin_set(sk, &o))
+	if (origin_set(sk, &o) || (mptcp && origin_set(mptcp, &o)))
 		return 0;
 	ctx_put(ctx, &to, in6);
 	RD(ctx->user_port) = bpf_htons(port);
@@ -150,8 +152,11 @@ static __always_inline int connect_redirect(struct bpf_sock_addr *ctx, struct bp
 static __always_inline void connect_pass(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
 					 const struct origin *o, int in6)
 {
+	struct mptcp_sock *mptcp = mptcp_of_first(sk);
 	struct addr any = {};
 
+	if (mptcp)
+		bpf_sk_storage_delete(&st_origin, mptcp);
 	if (!o)
 		return;
 	if (o->source == SOURCE_OURS)

@@ -56,7 +56,11 @@
 	  "refused: no memory to remember the original destination")                               \
 	X(LISTENER_ADDED, "listener-added", "inbound listener of the proxy registered")            \
 	X(LISTENER_NO_SLOT, "listener-no-slot",                                                    \
-	  "inbound listener registered in the place of another, as all slots were taken")
+	  "inbound listener registered in the place of another, as all slots were taken")          \
+	X(OUT_BOUND_TO_LO, "out-bound-to-lo",                                                      \
+	  "from a socket bound to the device lo, which does not lead there")                       \
+	X(LISTENER_MPTCP, "listener-mptcp",                                                        \
+	  "inbound listener of the proxy is an MPTCP socket, which cannot be registered")
 
 #define ST_WHY(id, name, text) WHY_##id,
 enum why { ST_REASONS(ST_WHY) WHY_COUNT };
@@ -80,7 +84,8 @@ struct flow {
 	__u8 proto;	   /* ST_TCP or ST_UDP */
 	__u8 transparent;  /* 1: from the proxy, with the address of a client */
 	__u8 reply;	   /* 1: UDP to who wrote to this socket from port 53 */
-	__u8 pad[3];
+	__u8 bound_lo;	   /* 1: bound to the device lo */
+	__u8 pad[2];
 	__u32 src_class;   /* enum addr_class; inbound, and for verdict_tproxy() */
 	__u32 dst_class;   /* enum addr_class; outbound only */
 	__u32 port_class;  /* enum id_class of dport */
@@ -273,6 +278,11 @@ ST_INLINE struct verdict verdict_outbound(const struct policy *p, const struct f
 	 */
 	if (f->reply)
 		return pass(WHY_OUT_DNS_ANSWER);
+	/* With iptables nothing comes of it: redirected or not, the packets are lost on lo, or there
+	 * was no route to begin with.
+	 */
+	if (f->bound_lo && !(f->dst_class & CLASS_LOCAL))
+		return pass(WHY_OUT_BOUND_TO_LO);
 	v = outbound_rules(p, f);
 	/* With iptables the route is looked up before OUTPUT, and a loopback source has none to
 	 * another host: the kernel's EINVAL must stay what the app sees.

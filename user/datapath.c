@@ -248,7 +248,12 @@ static int reuse_maps(struct bpf_object *obj, const struct datapath *dp)
 	return err;
 }
 
-static struct st_all *try_load(const struct datapath *dp, int kernel_reads, int *ret_err)
+/* What the programs may ask of the kernel: see these in bpf/. */
+struct abilities {
+	int kernel_reads, mptcp_known;
+};
+
+static struct st_all *try_load(const struct datapath *dp, const struct abilities *a, int *ret_err)
 {
 	struct st_all *skel;
 
@@ -258,7 +263,8 @@ static struct st_all *try_load(const struct datapath *dp, int kernel_reads, int 
 		*ret_err = -errno;
 		return NULL;
 	}
-	skel->rodata->kernel_reads = kernel_reads;
+	skel->rodata->kernel_reads = a->kernel_reads;
+	skel->rodata->mptcp_known = a->mptcp_known;
 	*ret_err = reuse_maps(skel->obj, dp) ?: st_all__load(skel);
 	if (!*ret_err)
 		return skel;
@@ -266,15 +272,18 @@ static struct st_all *try_load(const struct datapath *dp, int kernel_reads, int 
 	return NULL;
 }
 
-/* With the owner read from the socket's file, or where that does not load from the current task: not
- * for want of memory, which says nothing about the kernel. On the maps of DP, or on new ones.
+/* With all abilities, or the most that loads: not for want of memory, which says nothing about the
+ * kernel. On the maps of DP, or on new ones.
  */
 static struct st_all *load(const struct datapath *dp, struct st_err *e, int *ret_err)
 {
-	struct st_all *skel = try_load(dp, 1, ret_err);
+	static const struct abilities steps[] = { { 1, 1 }, { 1, 0 }, { 0, 1 }, { 0, 0 } };
+	struct st_all *skel = NULL;
+	size_t i;
 
-	if (!skel && *ret_err != -ENOMEM)
-		skel = try_load(dp, 0, ret_err);
+	*ret_err = 0;
+	for (i = 0; i < sizeof(steps) / sizeof(*steps) && !skel && *ret_err != -ENOMEM; i++)
+		skel = try_load(dp, &steps[i], ret_err);
 	if (!skel)
 		*ret_err = probe_explain(-*ret_err, libbpf_says, e);
 	return skel;

@@ -33,7 +33,6 @@ struct socket {
 	struct file *file;
 };
 
-
 struct sock {
 	struct socket *sk_socket;
 };
@@ -65,6 +64,10 @@ struct sock_common {
 	volatile unsigned char skc_state;
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_rcv_saddr;
+};
+
+struct tcp_sock {
+	__u8 is_mptcp : 1;
 };
 
 struct seq_file;

@@ -3,7 +3,7 @@
  * A server that tells whom it sees, for every part that the suites need one for: the proxy, its DNS
  * agent, the application, the outside world.
  *
- *	e2e_stub [-n COPIES] [-r] [-4 ADDRESS] [-6 ADDRESS] [-o SOCKET] TAG MODE:ADDRESS:PORT...
+ *	e2e_stub [-n COPIES] [-r] [-m] [-4 ADDRESS] [-6 ADDRESS] [-o SOCKET] TAG MODE:ADDRESS:PORT...
  *	e2e_stub -t SOCKET TAG
  *
  * MODE	line	answers whatever it reads with one line, in HTTP if it was asked in HTTP
@@ -11,7 +11,7 @@
  *	dns	answers DNS over UDP and TCP: A with -4's address, AAAA with -6's or with nothing
  *	hold	listens with the smallest backlog and never accepts
  * ADDRESS	IPv4, [IPv6] (then V6ONLY), or * for a dual-stack [::]
- * COPIES	how many SO_REUSEPORT sockets there are of each; with -r one may have it, too
+ * COPIES	how many SO_REUSEPORT sockets there are of each; with -r one may have it, too; -m: MPTCP
  * SOCKET	an abstract Unix socket: -t takes from it the listeners that -o gives away there at SIGUSR2, and
  *		says "took N"
  *
@@ -52,7 +52,7 @@ struct spot {
 };
 
 static const char *tag, *heir;
-static bool reuseport;
+static bool reuseport, mptcp;
 static struct in_addr answer4;
 static struct in6_addr answer6;
 static bool have6;
@@ -91,7 +91,8 @@ static void turn_on(int fd, int level, int option)
 static void open_socket(enum mode mode, int type, const union addr *at, bool dual, int copy,
 			bool shared)
 {
-	int fd = socket(at->sa.sa_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(at->sa.sa_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			mptcp && type == SOCK_STREAM ? IPPROTO_MPTCP : 0);
 	char text[ADDR_TEXT];
 
 	if (fd < 0)
@@ -403,11 +404,13 @@ int main(int argc, char **argv)
 	const char *heritage = NULL;
 	int c, copies = 1;
 
-	while ((c = getopt(argc, argv, "n:r4:6:o:t:")) != -1) {
+	while ((c = getopt(argc, argv, "n:rm4:6:o:t:")) != -1) {
 		if (c == 'n')
 			copies = atoi(optarg);
 		else if (c == 'r')
 			reuseport = true;
+		else if (c == 'm')
+			mptcp = true;
 		else if (c == 'o')
 			heir = optarg;
 		else if (c == 't')
