@@ -77,14 +77,14 @@ struct counters {
 
 /* Facts about one attempt. Filled by bpf/flow.bpf.h, by a test row or by explain. */
 struct flow {
-	struct addr src;   /* the address the socket is bound to, all zero if none */
-	struct addr dst;   /* 0.0.0.0 and :: already made what the kernel makes of them */
-	__u32 uid, gid;	   /* of the socket's file; (__u32)-1 if it has none */
-	__u16 dport;	   /* host order */
-	__u8 proto;	   /* ST_TCP or ST_UDP */
-	__u8 transparent;  /* 1: from the proxy, with the address of a client */
-	__u8 reply;	   /* 1: UDP to who wrote to this socket from port 53 */
-	__u8 bound_lo;	   /* 1: bound to the device lo */
+	struct addr src;  /* the address the socket is bound to, all zero if none */
+	struct addr dst;  /* 0.0.0.0 and :: already made what the kernel makes of them */
+	__u32 uid, gid;	  /* of the socket's file; (__u32)-1 if it has none */
+	__u16 dport;	  /* host order */
+	__u8 proto;	  /* ST_TCP or ST_UDP */
+	__u8 transparent; /* 1: from the proxy, with the address of a client */
+	__u8 reply;	  /* 1: UDP to who wrote to this socket from port 53 */
+	__u8 bound_lo;	  /* 1: bound to the device lo */
 	__u8 pad[2];
 	__u32 src_class;   /* enum addr_class; inbound, and for verdict_tproxy() */
 	__u32 dst_class;   /* enum addr_class; outbound only */

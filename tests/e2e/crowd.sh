@@ -58,7 +58,7 @@ many() {
 	read -r first last < <(nsenter --net=/run/netns/a cat /proc/sys/net/ipv4/ip_local_port_range)
 	((last - first < MANY - EACH)) || { echo "with the ports $first to $last this says nothing" && return 1; }
 	for ((n = 0; n < PROCESSES; n++)); do
-		crowd "crowd$n" 4 $((n * EACH)) $EACH 300
+		crowd "crowd$n" 4 $((n * EACH)) "$EACH" 300
 		names+=("crowd$n")
 	done
 	for n in "${names[@]}"; do
