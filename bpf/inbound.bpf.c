@@ -8,9 +8,6 @@
 
 const volatile __u64 netns_cookie = 0;
 
-/* 0 on kernels whose context has no ingress_ifindex (before 5.17): -c is refused there. */
-const volatile __u32 knows_iface = 1;
-
 /* The first listener that fits: a v6-only one does not fit an IPv4 connection (-EAFNOSUPPORT), and no
  * IPv4 one an IPv6 connection: these are in the first half of the slots. A
  * group of SO_REUSEPORT listeners is balanced by the kernel whichever of it is named. F_REPLACE
@@ -76,7 +73,7 @@ int st_inbound(struct bpf_sk_lookup *ctx)
 		f.src_class = remote->class;
 	f.port_class = id_class_of(p, ID_PORT, f.dport);
 	/* What a pod sends to its own address comes by lo, though the context says eth0. */
-	if (knows_iface && p->flags & POLICY_IFACES)
+	if (p->flags & POLICY_IFACES)
 		f.iface_class = id_class_of(p, ID_IFACE,
 					    kind == ORIGIN_TO_SELF ? LOOPBACK_IFINDEX
 								   : RD(ctx->ingress_ifindex));

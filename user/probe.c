@@ -48,6 +48,26 @@ static int try_helper(enum bpf_prog_type type, int attach_type, int helper)
 	return 0;
 }
 
+/* r0 = ctx->ingress_ifindex; r0 = 1; exit. */
+static int try_ingress(void)
+{
+	const struct bpf_insn insns[] = {
+		{ .code = BPF_LDX | BPF_MEM | BPF_W,
+		  .dst_reg = BPF_REG_0,
+		  .src_reg = BPF_REG_1,
+		  .off = offsetof(struct bpf_sk_lookup, ingress_ifindex) },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_SK_LOOKUP);
+	int fd = bpf_prog_load(BPF_PROG_TYPE_SK_LOOKUP, "st_probe", "GPL", insns, 3, &opts);
+
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
 static int try_map(enum bpf_map_type type, __u32 key, __u32 value, __u32 flags)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = flags);
@@ -117,6 +137,8 @@ int probe(void (*each)(void *ctx, const struct probe_row *row), void *ctx)
 		tell(&p, h->section, what_of(h), h->since, 1, try_hook(type_of(h), h->type));
 	tell(&p, "sk_lookup", "inbound TCP goes to the proxy", INBOUND_SINCE, 1,
 	     try_hook(BPF_PROG_TYPE_SK_LOOKUP, BPF_SK_LOOKUP));
+	tell(&p, "interface in sk_lookup", "inbound of excluded interfaces is left alone", "5.17",
+	     1, try_ingress());
 	tell(&p, "map sk_storage", "what is remembered dies with the socket", "5.2", 1,
 	     libbpf_probe_bpf_map_type(BPF_MAP_TYPE_SK_STORAGE, NULL) > 0 ? 0 : -EINVAL);
 	tell(&p, "map lpm_trie", "lists of CIDRs", "4.11", 1,

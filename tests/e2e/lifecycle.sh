@@ -135,14 +135,16 @@ update_live() {
 
 # Connections that are made while the policy changes follow the old or the new one, whole.
 update_under_load() {
-	local dialling
-	dial a -n 6000 "$SVC4:80" > "$TMP/load" &
-	dialling=$!
-	while kill -0 "$dialling" 2> /dev/null; do
-		"$ST" update web.v1 --ipv6=on -o 80
-		"$ST" update web.v1 --ipv6=on
+	local round dialling
+	for ((round = 0; round < 20; round++)); do
+		dial a -n 300 "$SVC4:80" >> "$TMP/load" &
+		dialling=$!
+		while kill -0 "$dialling" 2> /dev/null; do
+			"$ST" update web.v1 --ipv6=on -o 80
+			"$ST" update web.v1 --ipv6=on
+		done
+		wait "$dialling"
 	done
-	wait "$dialling"
 	same 6000 "$(wc -l < "$TMP/load")" "connections"
 	same "outside proxy" "$(awk '{ print $3 }' "$TMP/load" | sort -u | paste -sd ' ')" "who answered"
 	same "" "$(grep ' proxy ' "$TMP/load" | grep -v "od=$SVC4:80\$" | head)" "wrong original destinations"

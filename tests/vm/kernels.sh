@@ -31,8 +31,8 @@ DIFF_ROWS+='|^(app|proxy) tcp4 (bind=lo6:0 )?connect=pod:80$'
 guest() {
 	local series=$1
 	shift
-	VM_MEM=2G VM_TIMEOUT=600 setpriv --pdeathsig TERM "$VM/vm.sh" "$series" env CI="${CI:-}" \
-		DIFF_ONLY="$DIFF_ROWS" "$VM/suites.sh" "$@" > "$TMP/$series" 2>&1 &
+	VM_MEM=2G VM_TIMEOUT=850 setpriv --pdeathsig TERM "$VM/vm.sh" "$series" env CI="${CI:-}" \
+		DIFF_ENGINES='iptables-nft socktables' DIFF_ONLY="$DIFF_ROWS" "$VM/suites.sh" "$@" > "$TMP/$series" 2>&1 &
 	GUESTS+=($!)
 }
 
@@ -47,14 +47,14 @@ results() {
 		fi
 		return
 	fi
-	check "$name is what boots" has "$(head -n 1 "$TMP/$series")" "^Linux ${series//./\\.}\\."
-	"$VM/results.sh" "$name" < "$TMP/$series"
+	check "$name is what boots" has "$(grep -m 1 '^Linux ' "$TMP/$series")" "^Linux ${series//./\\.}\\."
+	awk -v prefix="$name" -f "$VM/results.awk" "$TMP/$series"
 	check "$name ran to its end" grep -qE '^[1-9][0-9]* passed, 0 failed, [0-9]+ skipped$' "$TMP/$series"
 	((status < 2)) || fail "$name: exit status $status" "$TMP/$series"
 }
 
 # What cannot be had any more is no fault of ours; the one that must run is.
-guest 6.1 unit_kernel_test lifecycle diff
+guest 6.1 unit_kernel_test "$VM/pod.sh" diff
 guest 5.10 "$VM/refused.sh"
 wait "${GUESTS[1]}"
 OLD=$?

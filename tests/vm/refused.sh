@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# A kernel that is too old (before 5.15): probe, attach and istio-iptables name what is missing, and make nothing.
+# A kernel that is too old (5.10): probe, attach and istio-iptables name what is missing, and make nothing.
 # shellcheck disable=SC2317 # check runs the functions
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
