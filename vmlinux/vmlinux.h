@@ -33,7 +33,6 @@ struct socket {
 	struct file *file;
 };
 
-
 struct sock {
 	struct socket *sk_socket;
 };
