@@ -125,15 +125,15 @@ test:				## run every test (root); TESTS='unit_verdict_test diff' for some
 	$(Q)$(MAKE) --no-print-directory all test-programs
 	$(Q)tests/run.sh $(TESTS)
 
-# What runs for hours if it is let: at random, until something is found or the numbers are reached.
-POLICIES ?= 1000
+# What runs for hours if it is let, at random. The three share the time; each may take a while to end.
+HOURS ?= 3
 FLOWS ?= 300
-FUZZ_SECONDS ?= 3600
-soak:				## random policies and fuzzers for long (root); POLICIES=1000 FLOWS=300 FUZZ_SECONDS=3600
+soak:				## fuzzers, pods, random policies for long (root); HOURS=8, or 0.1
 	$(Q)tests/deps.sh build test
 	$(Q)$(MAKE) --no-print-directory all test-programs
-	$(Q)SUITE_SECONDS=86400 RANDOM_POLICIES=$(POLICIES) RANDOM_FLOWS=$(FLOWS) FUZZ_SECONDS=$(FUZZ_SECONDS) \
-		tests/run.sh fuzz random
+	$(Q)third=$$(awk 'BEGIN { print int($(HOURS) * 1200) }') && [ "$$third" -gt 0 ] && \
+		SUITE_SECONDS=$$((third + 1800)) FUZZ_SECONDS=$$third SOAK_SECONDS=$$third RANDOM_SECONDS=$$third \
+		RANDOM_POLICIES=1000000 RANDOM_FLOWS=$(FLOWS) tests/run.sh fuzz soak random
 
 # Emulated, so slow: suites that need minutes here need hours there.
 KERNELS ?= 6.1 6.12

@@ -60,9 +60,8 @@ enum policy_flag {
 	POLICY_ADDED_ACCEPT = 1 << 19,	 /* tcp_fwmark_accept */
 	POLICY_ADDED_REFLECT4 = 1 << 20, /* fwmark_reflect */
 	POLICY_ADDED_REFLECT6 = 1 << 21,
-	POLICY_HOST = 1 << 26, /* the namespace is the host's own */
-	POLICY_DRAINING =
-		1 << 24, /* not active, but what was redirected goes on being answered for */
+	POLICY_HOST = 1 << 26,	   /* the namespace is the host's own */
+	POLICY_DRAINING = 1 << 24, /* not active, but answers for what was redirected */
 };
 
 #define POLICY_ADDED (0xff << 16) /* all of these */

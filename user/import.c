@@ -243,7 +243,7 @@ static int check_presence(const struct config *c, const struct rules *r, struct 
 static int check_rules(const struct config *c, const struct rules *r, const struct table *t,
 		       struct st_err *e)
 {
-	int v6 = t->family == FAMILY_V6, form, err;
+	int v6 = t->family == FAMILY_V6, form = 0, err;
 	int expected = (!v6 || c->ipv6 == IPV6_ON) && t->name < TABLE_FILTER;
 
 	if (t->name < TABLE_FILTER && t != rules_table(r, t->name, v6))
@@ -270,18 +270,19 @@ static int check(const struct config *c, const struct rules *r, struct st_err *e
 static int parse_flags(struct import *i, struct st_err *e)
 {
 	struct option_table table = { "policy", config_options, &i->config };
-	char **argv = calloc(i->nr + 2, sizeof(*argv));
 	int err = config_init(&i->config, e);
+	char **argv;
 	size_t n;
 
+	if (err)
+		return err;
+	argv = calloc(i->nr + 2, sizeof(*argv));
 	if (!argv)
-		err = err_sys(e, ENOMEM, "flags", NULL);
-	if (!err) {
-		argv[0] = "import";
-		for (n = 0; n < i->nr; n++)
-			argv[n + 1] = i->flags[n];
-		err = options_parse("attach", &table, 1, i->nr + 1, argv, e);
-	}
+		return err_sys(e, ENOMEM, "flags", NULL);
+	argv[0] = "import";
+	for (n = 0; n < i->nr; n++)
+		argv[n + 1] = i->flags[n];
+	err = options_parse("attach", &table, 1, i->nr + 1, argv, e);
 	free(argv);
 	return err;
 }

@@ -261,7 +261,7 @@ static void env_name(const struct option_row *row, char name[ENV_MAX])
 {
 	size_t n;
 
-	for (n = 0; row->name[n] && n < ENV_MAX - 1; n++)
+	for (n = 0; n < ENV_MAX - 1 && row->name[n]; n++)
 		name[n] = row->name[n] == '-' ? '_' : toupper((unsigned char)row->name[n]);
 	name[n] = '\0';
 }

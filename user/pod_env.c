@@ -216,7 +216,7 @@ static int read_sysctl(const char *path, int mode, char *value, struct st_err *e
 
 static int has_sysctl(const char *path, struct st_err *e)
 {
-	char value;
+	char value = 0;
 	int fd = read_sysctl(path, O_RDONLY, &value, e);
 
 	if (fd < 0)
@@ -227,7 +227,7 @@ static int has_sysctl(const char *path, struct st_err *e)
 
 static int change_sysctl(const char *path, int on, struct st_err *e)
 {
-	char value;
+	char value = 0;
 	int fd = read_sysctl(path, O_RDWR, &value, e), err = 0;
 
 	if (fd < 0)

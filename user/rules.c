@@ -139,7 +139,7 @@ int line_split(const char *text, int line, struct words *ret, struct st_err *e)
 
 int table_add(struct table *t, int line, const char *text, struct st_err *e)
 {
-	struct words w;
+	struct words w = { 0 };
 	int err = line_split(text, line, &w, e);
 
 	if (err)

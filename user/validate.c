@@ -133,7 +133,7 @@ static void trial_dial(struct trial *t, __u16 port)
 	len = address(t->family, t->family->loopback, 0, &from);
 	address(t->family, t->family->dialled, port, &to);
 	if (!bind(t->client, &from.sa, len))
-		connect(t->client, &to.sa, len);
+		(void)connect(t->client, &to.sa, len);
 }
 
 /* Whether a connection at this listener is the one that was dialled. */

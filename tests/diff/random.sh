@@ -11,19 +11,21 @@ usage() {
 
 		  --policies N    how many [$RANDOM_POLICIES, or 12]
 		  --flows N       with each [$RANDOM_FLOWS, or 150]
+		  --seconds N     begin no more policies after this time [$RANDOM_SECONDS, or none]
 		  --seed N        of the first policy, the next one has N + 1 [the time]
 		  --policy FLAGS  this one instead, quoted as in a shell
 		  --flow ROW      this one instead; several times for several
 	END
 }
 
-POLICIES=${RANDOM_POLICIES:-12} FLOWS=${RANDOM_FLOWS:-150} SEED=$(date +%s) FLAGS='' ROWS=''
+POLICIES=${RANDOM_POLICIES:-12} FLOWS=${RANDOM_FLOWS:-150} LENGTH=${RANDOM_SECONDS:-} SEED=$(date +%s) FLAGS='' ROWS=''
 
 parse_options() {
 	while (($#)); do
 		case $1 in
 		--policies) POLICIES=${2:?--policies needs a number} && shift ;;
 		--flows) FLOWS=${2:?--flows needs a number} && shift ;;
+		--seconds) LENGTH=${2:?--seconds needs a number} && shift ;;
 		--seed) SEED=${2:?--seed needs a number} && shift ;;
 		--policy) FLAGS=${2:?--policy needs flags} POLICIES=1 && shift ;;
 		--flow) ROWS+=${2:?--flow needs a row}$'\t-\n' && shift ;;
@@ -111,7 +113,9 @@ done
 echo "# $POLICIES policies with $FLOWS flows each; again: tests/diff/random.sh --seed $SEED --policies $POLICIES --flows $FLOWS"
 printf 'nameserver %s\n' "$SVC4" "$SVC6" > "$TMP/resolv.conf"
 SEEN=0
+[[ -z $LENGTH ]] || BATCH=8	# so that time is looked at
 for ((first = SEED; first < SEED + POLICIES; first += BATCH)); do
+	[[ -z $LENGTH ]] || ((SECONDS < LENGTH)) || break
 	last=$((first + BATCH - 1))
 	batch "$first" $((last < SEED + POLICIES ? last : SEED + POLICIES - 1))
 done

@@ -127,8 +127,10 @@ static in_port_t take_ports(int steps)
 
 void row_parse(struct row *row, const char *text)
 {
-	char *words = strdup(text), *rest = NULL, *word;
+	static char *words; /* to which the steps point */
+	char *rest = NULL, *word;
 
+	words = strdup(text);
 	*row = (struct row){ .text = strdup(text) };
 	if (!words || !row->text)
 		err(1, "row");
@@ -142,7 +144,7 @@ void row_parse(struct row *row, const char *text)
 		errx(2, "row '%s': unknown owner", row->text);
 	parse_protocol(row, strtok_r(NULL, " ", &rest));
 	while ((word = strtok_r(NULL, " ", &rest)) && row->nr_steps < MAX_STEPS)
-		parse_step(row, word); /* the steps point into words, which is kept */
+		parse_step(row, word);
 	if (word || !row->nr_steps)
 		errx(2, "row '%s': needs 1 to %d steps", row->text, MAX_STEPS);
 }

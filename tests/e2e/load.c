@@ -68,9 +68,9 @@ static void drop(int i)
 	struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
 	int fd = begin(SOCK_NONBLOCK);
 
-	connect(fd, &to.sa, addr_len(&to));
+	(void)connect(fd, &to.sa, addr_len(&to));
 	if (i % 10 == 0)
-		connect(fd, &nowhere, sizeof(nowhere));
+		(void)connect(fd, &nowhere, sizeof(nowhere));
 	reset_on_close(fd);
 	ended[0]++;
 	close(fd);

@@ -182,7 +182,7 @@ static _Noreturn void serve(char **at)
 	struct pollfd listeners[MAX_LISTENERS];
 	int n, i;
 
-	for (n = 0; at[n] && n < MAX_LISTENERS; n++)
+	for (n = 0; n < MAX_LISTENERS && at[n]; n++)
 		listeners[n] = (struct pollfd){ .fd = open_listener(at[n]), .events = POLLIN };
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_IGN);

@@ -60,7 +60,7 @@ refused() {
 # with a live connection, so that it counts some and is told the time
 drained() {
 	keep live dial a -k "$SVC4:80"
-	clean 1 detach a --drain=1
+	clean 0 detach a --drain=1
 	nothing_left a
 }
 

@@ -31,8 +31,10 @@ static char *read_file(const char *name)
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	f = fopen(path, "r");
-	if (!f)
+	if (!f) {
 		fail_msg("%s: %s", path, strerror(errno));
+		return NULL;
+	}
 	text = calloc(1, 65536);
 	n = fread(text, 1, 65535, f);
 	assert_in_range(n, 1, 65534);
@@ -110,8 +112,10 @@ static char *edit(const char *text, const struct refusal *r)
 	size_t size;
 	FILE *f = open_memstream(&edited, &size);
 
-	if (!at)
+	if (!at) {
 		fail_msg("%s: no '%s'", r->file, r->find);
+		return NULL;
+	}
 	while (start > text && start[-1] != '\n')
 		start--;
 	end = at + strcspn(at, "\n");
@@ -270,11 +274,12 @@ static void add_test(const char *what, const char *name, CMUnitTestFunction run,
 {
 	char *text = malloc(strlen(what) + strlen(name) + 1);
 
+	if (!text || nr_tests == TESTS_MAX)
+		abort();
 	sprintf(text, "%s%s", what, name);
-	if (nr_tests < TESTS_MAX)
-		tests[nr_tests++] = (struct CMUnitTest){ .name = text,
-							 .test_func = run,
-							 .initial_state = (void *)state };
+	tests[nr_tests++] = (struct CMUnitTest){ .name = text,
+						 .test_func = run,
+						 .initial_state = (void *)state };
 }
 
 static int is_rules_file(const struct dirent *d)
