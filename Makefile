@@ -136,15 +136,11 @@ soak:				## fuzzers, pods, random policies for long (root); HOURS=8, or 0.1
 		RANDOM_POLICIES=1000000 RANDOM_FLOWS=$(FLOWS) tests/run.sh fuzz soak random
 
 # Emulated, so slow: suites that need minutes here need hours there.
-KERNELS ?= 6.1 6.12
-VM_TESTS ?= unit_kernel_test proxy
-vm:				## tests under other kernels in QEMU (root); KERNELS='6.1 6.12 7.3' VM_TESTS='proxy cidrs'
+KERNELS ?= 5.10 6.1 6.12 newest
+vm:				## tests under other kernels in QEMU (root); KERNELS='6.1 newest' VM_TESTS='proxy cidrs'
 	$(Q)tests/deps.sh build test vm
 	$(Q)$(MAKE) --no-print-directory all test-programs
-	$(Q)for kernel in $(KERNELS); do \
-		echo "Linux $$kernel"; VM_MEM=2G VM_TIMEOUT=7200 SUITE_SECONDS=7200 \
-		tests/vm/vm.sh $$kernel tests/run.sh $(VM_TESTS) || failed="$$failed $$kernel"; \
-	done; [ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
+	$(Q)VM_TESTS='$(VM_TESTS)' tests/vm/all.sh $(B)/vm $(KERNELS)
 
 lint:				## formatting, warnings, byte order, shell
 	$(Q)tests/deps.sh build test lint

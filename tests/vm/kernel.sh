@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# kernel.sh SERIES DIR: Debian's newest cloud kernel of SERIES (6.1, 6.12 ...) into DIR: kernel, initrd (whose
+# kernel.sh SERIES DIR: Debian's newest cloud kernel of SERIES (6.1, 6.12 ..., newest) into DIR: kernel, initrd (whose
 # root is the host's, by virtiofs), and in ok the path of its modules. Status 77: it cannot be had here.
 # apt works with lists of its own, from the mirror that this machine uses already.
 set -eu
@@ -42,8 +42,9 @@ apt_private() {
 
 # fetch: the packages of the kernel, unpacked below $DIR
 fetch() {
-	local name version packages file
-	name=$(apt-cache search -n "^linux-image-${SERIES//./\\.}\.[0-9].*-cloud-amd64$" |
+	local name version packages file series=${SERIES//./\\.}
+	[[ $SERIES != newest ]] || series='[0-9]+\.[0-9]+'
+	name=$(apt-cache search -n "^linux-image-$series\.[0-9].*-cloud-amd64$" |
 		awk '!/-unsigned/ { print $1 }' | sort -V | tail -n 1)
 	[[ -n $name ]] || skip "no kernel $SERIES"
 	version=${name#linux-image-}

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# vm.sh SERIES CMD...: runs CMD under Debian's newest kernel of SERIES (6.1, 6.12, 7.3 ...) in QEMU, without KVM.
+# vm.sh SERIES CMD...: runs CMD under Debian's newest kernel of SERIES (6.1, 6.12, newest ...) in QEMU, without KVM.
 # CMD sees this machine's / as it is, and what it writes there is gone afterwards; it starts in this directory
 # as root, with a fresh proc, sys, cgroup v2 and bpffs and no network but lo. Its output comes here, its status
 # is ours, but 77: cannot be had here, 124: VM_TIMEOUT (300 s) has passed, 125: the kernel did not finish.
