@@ -170,6 +170,7 @@ static __always_inline int is_subflow(struct sock_common *sk)
 {
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 
+	/* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): the macro's own variable */
 	return tcp && bpf_core_field_exists(tcp->is_mptcp) && BPF_CORE_READ_BITFIELD(tcp, is_mptcp);
 }
 

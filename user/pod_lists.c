@@ -197,8 +197,11 @@ static int read_classes(int fd, struct class_walk *w, struct ruleset *rs, struct
 	err = collect(fd, &w->s, &found, &nr, e);
 	k = (void *)found;
 	rs->classes = calloc(nr + 1, sizeof(*rs->classes));
-	if (!err && !rs->classes)
-		err = err_sys(e, ENOMEM, "map", "st_class");
+	if (!rs->classes) {
+		free(found);
+		err_sys(e, ENOMEM, "map", "st_class");
+		return -ENOMEM;
+	}
 	if (!err && there)
 		err = read_class(fd, &w->first, rs, e);
 	for (i = 0; !err && i < nr; i++)
@@ -218,8 +221,11 @@ static int read_ids(int fd, __u32 policy_id, struct ruleset *rs, struct st_err *
 	err = collect(fd, &s, &found, &nr, e);
 	k = (void *)found;
 	rs->ids = calloc(nr + 1, sizeof(*rs->ids));
-	if (!err && !rs->ids)
-		err = err_sys(e, ENOMEM, "map", "st_ids");
+	if (!rs->ids) {
+		free(found);
+		err_sys(e, ENOMEM, "map", "st_ids");
+		return -ENOMEM;
+	}
 	for (i = 0; !err && i < nr; i++) {
 		rs->ids[i] = (struct id_entry){ k[i].kind, k[i].value, 0 };
 		if (bpf_map_lookup_elem(fd, &k[i], &rs->ids[i].class))

@@ -44,7 +44,7 @@ attach_many() {
 	attach b
 	classes > "$TMP/classes"
 	attach a "${NARROW[@]}"
-	has "$(classes | wc -l)" '^1[0-9]{4}$'
+	(($(classes | wc -l) > 5000)) # those that change nothing within others are left out
 	all_right narrow
 }
 

@@ -106,5 +106,6 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	while (getchar() != EOF)
 		;
+	free(fds);
 	return 0;
 }

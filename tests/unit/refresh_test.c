@@ -23,7 +23,9 @@ struct pod {
 
 static struct addr some_src(struct draw *d, const struct config *c, const struct prefix *to)
 {
-	return draw(d, 2) ? (struct addr){ 0 } : draw_addr(d, c, !prefix_is_v4(to));
+	struct addr none = { 0 };
+
+	return draw(d, 2) ? none : draw_addr(d, c, !prefix_is_v4(to));
 }
 
 static void draw_all(struct draw *d, const struct config *c, struct pod *ret)
