@@ -59,7 +59,7 @@ kernel_reads() {
 	ours=$(pinned prog | jq -s '[.[].map_ids[]]')
 	bpftool -j map show | jq --argjson ours "$ours" \
 		'.[] | select(.name == "st_all.rodata") | .id | select(IN($ours[]))' |
-		xargs -n 1 bpftool -j map dump id | jq '.[].formatted.value[".rodata"][].kernel_reads' | sort -u
+		xargs -n 1 bpftool -j map dump id | jq '.[].formatted.value[".rodata"][].kernel_reads | select(. != null)' | sort -u
 }
 
 # ids KIND: of all maps or links, with their pins
