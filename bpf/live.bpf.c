@@ -5,6 +5,7 @@
  * iterator over the storage itself would do for all namespaces at once, but not every kernel has it.
  */
 #include "../vmlinux/vmlinux.h"
+#include "number.bpf.h"
 #include "origin.bpf.h"
 
 /* Established, about to be, or half closed while somebody holds it. What is left to the kernel to end
@@ -26,25 +27,37 @@ static __always_inline int is_live(int state, const struct socket *held)
 	}
 }
 
-static __always_inline void tell(struct bpf_iter_meta *meta, const struct origin *o)
+static __always_inline void tell(struct bpf_iter_meta *meta, __u8 kind)
 {
-	__u8 kind = o->kind;
-
 	bpf_seq_write(meta->seq, &kind, sizeof(kind));
+}
+
+/* Which end of a redirected connection it is (enum origin_kind), 0: none. */
+static __always_inline __u8 kind_of(struct sock_common *sk)
+{
+	struct origin *o = origin_of(sk);
+	__u64 netns;
+
+	if (o)
+		return o->kind;
+	netns = sk->skc_net.net->net_cookie;
+	if (numbered(netns, sk->skc_daddr, bpf_ntohs(sk->skc_dport)))
+		return ORIGIN_APP;
+	return numbered(netns, sk->skc_rcv_saddr, sk->skc_num) ? ORIGIN_PROXY : 0;
 }
 
 SEC("iter/tcp")
 int st_live_tcp(struct bpf_iter__tcp *ctx)
 {
 	struct sock_common *sk = ctx->sk_common;
-	struct origin *o = sk ? origin_of(sk) : 0;
+	__u8 kind = sk ? kind_of(sk) : 0;
 	struct tcp_sock *tcp;
 
-	if (!o)
+	if (!kind)
 		return 0;
 	tcp = bpf_skc_to_tcp_sock(sk);
 	if (tcp && is_live(sk->skc_state, ((struct sock *)tcp)->sk_socket))
-		tell(ctx->meta, o);
+		tell(ctx->meta, kind);
 	return 0;
 }
 
@@ -55,7 +68,7 @@ int st_live_udp(struct bpf_iter__udp *ctx)
 	struct origin *o = sk ? origin_of(sk) : 0;
 
 	if (o)
-		tell(ctx->meta, o);
+		tell(ctx->meta, o->kind);
 	return 0;
 }
 

@@ -84,6 +84,35 @@ struct {
 	__type(value, struct origin);
 } st_handshake SEC(".maps") __weak;
 
+/* number of a destination -> what it stands for, until the pod is detached. Written by connect before
+ * st_dest names the number, never changed.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, ST_NUMBERS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct number_key);
+	__type(value, struct origin);
+} st_number SEC(".maps") __weak;
+
+/* destination -> its number. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, ST_NUMBERS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct dest_key);
+	__type(value, __u32);
+} st_dest SEC(".maps") __weak;
+
+/* netns cookie -> which numbers the pod has given. Made by attach, before a connect can need it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, ST_PODS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u64);
+	__type(value, struct numbering);
+} st_numbering SEC(".maps") __weak;
+
 static __always_inline void count(__u64 netns, enum why why, int v6)
 {
 	struct counters *c = bpf_map_lookup_elem(&st_count, &netns);

@@ -7,6 +7,7 @@
 
 #include "flow.bpf.h"
 #include "mptcp.bpf.h"
+#include "number.bpf.h"
 #include "origin.bpf.h"
 
 #define SOL_IP 0
@@ -77,18 +78,20 @@ static __always_inline void handshake_begins(struct bpf_sock_ops *ctx)
 }
 
 /* PASSIVE_ESTABLISHED_CB: before accept() can return the socket. A redirected connection always
- * comes to lo, so that all others cost no look-up; those of TPROXY do not, and end here.
+ * comes to lo, so that all others cost no look-up; those of TPROXY do not, and end here. Nor does one
+ * that was dialled by a number.
  */
 static __always_inline void handshake_arrives(struct bpf_sock_ops *ctx)
 {
-	struct handshake_key k = key_of_accepted(ctx);
 	struct bpf_sock *sk = ctx->sk;
+	struct handshake_key k;
 	const struct policy *p;
 	struct origin *sent, o;
 	struct mptcp_sock *m;
 
-	if (!sk)
+	if (!sk || is_numbered(RD(ctx->local_ip4)))
 		return;
+	k = key_of_accepted(ctx);
 	if (!addr_is_lo(&k.dst)) {
 		p = bpf_map_lookup_elem(&st_policy, &k.netns);
 		if (!p || !(p->flags & POLICY_TPROXY))
@@ -147,11 +150,13 @@ static __always_inline __u32 slot_of(int family, int n)
 static __always_inline void listener_opens(struct bpf_sock_ops *ctx)
 {
 	struct listener_key k = { .netns = bpf_get_netns_cookie(ctx) };
-	const struct policy *p = bpf_map_lookup_elem(&st_policy, &k.netns);
+	struct policy *p = bpf_map_lookup_elem(&st_policy, &k.netns);
 	struct addr a = ops_local(ctx);
 	int i, err = -1, family = RD(ctx->family);
 	struct bpf_sock *sk = ctx->sk;
 
+	if (p && RD(ctx->local_port) == p->outbound_port)
+		__sync_fetch_and_add(&p->listens, 1);
 	if (!is_inbound_listener(p, RD(ctx->local_port), &a))
 		return;
 	if (sk && mptcp_of(sk)) {
@@ -174,6 +179,18 @@ static __always_inline int is_subflow(struct sock_common *sk)
 	return tcp && bpf_core_field_exists(tcp->is_mptcp) && BPF_CORE_READ_BITFIELD(tcp, is_mptcp);
 }
 
+/* Numbers of before: a socket that has one was dialled when the pod was attached once before, and must
+ * not be taken for one of ours.
+ */
+static __always_inline void skip_number(__u64 netns, __be32 ip)
+{
+	struct numbering *g = bpf_map_lookup_elem(&st_numbering, &netns);
+	__u32 n = bpf_ntohl(ip) - NUMBERS_AT;
+
+	if (g && is_numbered(ip) && n >= g->next)
+		g->next = n + 1;
+}
+
 /* Listeners that are older than the attach. Runs over the TCP sockets of the namespace that reads
  * the iterator, once, during attach.
  */
@@ -186,9 +203,14 @@ int st_scan(struct bpf_iter__tcp *ctx)
 	int i, err = -1;
 	struct addr a;
 
-	if (!sk || sk->skc_state != BPF_TCP_LISTEN)
+	if (!sk)
 		return 0;
 	k.netns = sk->skc_net.net->net_cookie;
+	if (sk->skc_state != BPF_TCP_LISTEN) {
+		skip_number(k.netns, sk->skc_rcv_saddr);
+		skip_number(k.netns, sk->skc_daddr);
+		return 0;
+	}
 	p = bpf_map_lookup_elem(&st_policy, &k.netns);
 	if (sk->skc_family == AF_INET)
 		a = addr_v4(sk->skc_rcv_saddr);
@@ -302,13 +324,28 @@ static __always_inline struct addr dialled(struct bpf_sock *sk, __be16 *port)
 	return peer;
 }
 
+/* What the socket was dialled for by number, by whichever end it is: *ACCEPTED. */
+static __always_inline const struct origin *numbered_end(struct bpf_sock *sk, __u64 netns,
+							 int *accepted)
+{
+	__be32 own = RD(sk->src_ip4);
+	__be16 port;
+
+	*accepted = is_numbered(own);
+	if (!*accepted)
+		return numbered_peer(sk, netns);
+	port = bpf_htons(RD(sk->src_port));
+	return numbered(netns, own, bpf_ntohs(port ? port : port_once(sk)));
+}
+
 /* conntrack outlives what was reset: a proxy asks about connections that end before it has them. */
-static __always_inline int has_connection(struct bpf_sock *sk, const struct origin *o, int v4)
+static __always_inline int has_connection(struct bpf_sock *sk, const struct origin *o, int accepted,
+					  int v4)
 {
 	int state = RD(sk->state);
 
 	if (state == BPF_TCP_CLOSE)
-		return o ? o->kind == ORIGIN_PROXY : kernel_reads && is_accepted(sk, v4);
+		return o ? accepted : kernel_reads && is_accepted(sk, v4);
 	return state != BPF_TCP_LISTEN;
 }
 
@@ -320,13 +357,18 @@ static __always_inline int original_destination(struct bpf_sockopt *ctx, struct 
 {
 	__u64 netns = bpf_get_netns_cookie(ctx);
 	const struct policy *p = bpf_map_lookup_elem(&st_policy, &netns);
-	int want4 = RD(ctx->level) == SOL_IP, v6;
-	struct origin *o = origin_of(sk);
+	int want4 = RD(ctx->level) == SOL_IP, v6, accepted;
+	const struct origin *o;
 	struct addr a;
 	__be16 port;
 
 	if (!p || (!want4 && RD(sk->family) == AF_INET))
 		return 1;
+	o = numbered_end(sk, netns, &accepted);
+	if (!o) {
+		o = origin_of(sk);
+		accepted = o && o->kind == ORIGIN_PROXY;
+	}
 	if (o) {
 		a = o->dst;
 		port = o->port;
@@ -341,7 +383,7 @@ static __always_inline int original_destination(struct bpf_sockopt *ctx, struct 
 		set_result(ctx, -EINVAL, 0);
 		return 1;
 	}
-	if (want4 == v6 || !has_connection(sk, o, !v6)) {
+	if (want4 == v6 || !has_connection(sk, o, accepted, !v6)) {
 		set_result(ctx, -ENOENT, 0);
 		return 1;
 	}

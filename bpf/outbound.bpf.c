@@ -8,6 +8,7 @@
 #include "dns.bpf.h"
 #include "flow.bpf.h"
 #include "mptcp.bpf.h"
+#include "number.bpf.h"
 #include "origin.bpf.h"
 
 static __always_inline const struct policy *policy_of(__u64 netns)
@@ -48,10 +49,41 @@ static __always_inline int is_wildcard_listener(struct bpf_sock *sk)
 	       !(RD(sk->src_ip6[0]) | RD(sk->src_ip6[1]) | RD(sk->src_ip6[2]) | RD(sk->src_ip6[3]));
 }
 
-/* Whether the proxy may be dialled at another address than 127.0.0.1 or ::1, which needs a listener
- * on the wildcard, and whether it has to be: all connections of the pod that go to the outbound port
- * of one address share one range of source ports, and a socket that was bound to a port before may
- * find that this very pair of addresses is in use.
+/* Whether what listens on 127.0.0.1:PORT does so on the wildcard, and not on that address alone. */
+static __always_inline int at_wildcard(struct bpf_sock_addr *ctx, const struct addr *src, __u16 port)
+{
+	struct bpf_sock *found = at_proxy(ctx, src, 0, port);
+	int wildcard;
+
+	if (!found)
+		return 0;
+	wildcard = is_wildcard_listener(found);
+	bpf_sk_release(found);
+	return wildcard;
+}
+
+/* The same of the outbound port, where it has to be looked for only if something began to listen there
+ * since the last time: a listener that goes leaves nobody, or another on the wildcard.
+ */
+static __always_inline int proxy_at_wildcard(struct bpf_sock_addr *ctx, struct policy *p,
+					     __u16 port)
+{
+	struct addr src = addr_v4(V4_LOOPBACK);
+	__u32 listens = p->listens;
+
+	if (port != p->outbound_port)
+		return at_wildcard(ctx, &src, port);
+	if (p->wildcard == listens + 1)
+		return 1;
+	if (!at_wildcard(ctx, &src, port))
+		return 0;
+	p->wildcard = listens + 1;
+	return 1;
+}
+
+/* Whether the proxy has to be dialled at another address than 127.0.0.1 or ::1, which needs a listener
+ * on the wildcard: all connections of the pod that go to one address share one range of source ports,
+ * and a socket that was bound to a port before may find that this very pair of addresses is in use.
  */
 static __always_inline int must_spread(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
 				       const struct policy *p, const struct flow *f, __u16 port)
@@ -72,15 +104,10 @@ static __always_inline int must_spread(struct bpf_sock_addr *ctx, struct bpf_soc
 	bpf_sk_release(found);
 	if (state == BPF_TCP_LISTEN)
 		return wildcard && spread;
-	found = at_proxy(ctx, &src, 0, port);
-	if (!found)
-		return 0;
-	wildcard = is_wildcard_listener(found);
-	bpf_sk_release(found);
-	return wildcard;
+	return at_wildcard(ctx, &src, port);
 }
 
-/* Loopback of the flow's family if it may; else one of 127.1.0.0 to 127.254.255.255, and in IPv6,
+/* Loopback of the flow's family if it may; else one of 127.128.0.0 to 127.254.255.255, and in IPv6,
  * which has but one loopback address, ::6.
  */
 static __always_inline struct addr proxy_address(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
@@ -95,7 +122,7 @@ static __always_inline struct addr proxy_address(struct bpf_sock_addr *ctx, stru
 	if (!addr_is_v4(&f->dst))
 		return addr_v6(0, 0, 0, ST_V4(0, 0, 0, 6));
 	r = bpf_get_prandom_u32();
-	a.w[3] = ST_BE32(127u << 24 | (1 + (r >> 16 & 0xff) % 254) << 16 | (r & 0xffff));
+	a.w[3] = ST_BE32(127u << 24 | (128 + (r >> 16 & 0xff) % 127) << 16 | (r & 0xffff));
 	return a;
 }
 
@@ -131,37 +158,75 @@ static __always_inline void keep_source(struct bpf_sock_addr *ctx, struct bpf_so
 		o->source = SOURCE_OURS;
 }
 
-static __always_inline int connect_redirect(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
-					    const struct policy *p, const struct flow *f,
-					    const struct addr *source, __u16 port, int in6)
+/* What an earlier connect() left on the socket would be wrong for this one. */
+static __always_inline void forget_origin(struct bpf_sock *sk, struct mptcp_sock *mptcp,
+					  const struct origin *o)
 {
-	struct origin o = { .dst = f->dst, .port = RD(ctx->user_port), .kind = ORIGIN_APP };
-	struct addr to = proxy_address(ctx, sk, p, f, port);
+	if (mptcp)
+		bpf_sk_storage_delete(&st_origin, mptcp);
+	if (o)
+		bpf_sk_storage_delete(&st_origin, sk);
+}
+
+static __always_inline void connect_pass(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
+					 const struct origin *o, int in6)
+{
+	struct addr any = {};
+
+	if (o && o->source == SOURCE_OURS)
+		bind_to(ctx, &any, in6); /* -EINVAL unless disconnected: then the source is kept */
+	forget_origin(sk, mptcp_of_first(sk), o);
+}
+
+/* Whether the connection is dialled at its destination's number, which is set as *TO. */
+static __always_inline int connect_numbered(struct bpf_sock_addr *ctx, struct policy *p,
+					    const struct flow *f, const struct origin *o,
+					    __u64 netns, struct addr *to)
+{
+	struct origin shown = { .dst = o->dst, .src = o->src, .port = o->port, .via = o->via };
+
+	if (!(p->flags & POLICY_SPREAD) || f->proto != ST_TCP || !addr_is_v4(&f->dst) ||
+	    !proxy_at_wildcard(ctx, p, o->via))
+		return 0;
+	if (o->source != SOURCE_KERNEL)
+		shown.src = (struct addr){};
+	if (!number_of(netns, &shown, to))
+		return 1;
+	count(netns, WHY_DEST_NO_NUMBER, 0);
+	return 0;
+}
+
+static __always_inline int connect_redirect(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
+					    struct policy *p, const struct flow *f,
+					    const struct origin *old, const struct addr *source,
+					    __u64 netns, __u16 port, int in6)
+{
+	struct origin o = {
+		.dst = f->dst, .port = RD(ctx->user_port), .kind = ORIGIN_APP, .via = port
+	};
 	struct mptcp_sock *mptcp = mptcp_of_first(sk);
+	struct addr to;
 
 	o.src = *source;
 	keep_source(ctx, sk, f, &o, in6);
-	if (origin_set(sk, &o) || (mptcp && origin_set(mptcp, &o)))
-		return 0;
+	if ((port == p->outbound_port || is_numbered(f->dst.w[3])) &&
+	    connect_numbered(ctx, p, f, &o, netns, &to)) {
+		forget_origin(sk, mptcp, old);
+	} else {
+		to = proxy_address(ctx, sk, p, f, port);
+		if (origin_set(sk, &o) || (mptcp && origin_set(mptcp, &o)))
+			return 0;
+	}
 	ctx_put(ctx, &to, in6);
 	RD(ctx->user_port) = bpf_htons(port);
 	return 1;
 }
 
-/* What an earlier connect() left on the socket would be wrong for this one. */
-static __always_inline void connect_pass(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
-					 const struct origin *o, int in6)
+/* Whether somebody who passes dials what would be taken for a number: then it gets one of its own. */
+static __always_inline int dials_number(const struct policy *p, const struct flow *f, __u64 netns)
 {
-	struct mptcp_sock *mptcp = mptcp_of_first(sk);
-	struct addr any = {};
-
-	if (mptcp)
-		bpf_sk_storage_delete(&st_origin, mptcp);
-	if (!o)
-		return;
-	if (o->source == SOURCE_OURS)
-		bind_to(ctx, &any, in6); /* -EINVAL unless disconnected: then the source is kept */
-	bpf_sk_storage_delete(&st_origin, sk);
+	return f->proto == ST_TCP && addr_is_v4(&f->dst) && is_numbered(f->dst.w[3]) &&
+	       (f->dport == p->outbound_port || numbered(netns, f->dst.w[3], f->dport));
 }
 
 /* TPROXY: what st_inbound has to know of the connection is on the socket when its SYN comes. */
@@ -201,7 +266,7 @@ static __always_inline struct verdict verdict_of(const struct policy *p, const s
 static __always_inline int on_connect(struct bpf_sock_addr *ctx, int in6)
 {
 	__u64 netns = bpf_get_netns_cookie(ctx);
-	const struct policy *p = bpf_map_lookup_elem(&st_policy, &netns);
+	struct policy *p = bpf_map_lookup_elem(&st_policy, &netns);
 	struct bpf_sock *sk = ctx->sk;
 	struct addr source = {};
 	struct origin *o;
@@ -222,6 +287,12 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, int in6)
 		source = o->src;
 	v = verdict_of(p, &f);
 	count(netns, v.why, !addr_is_v4(&f.dst));
+	if (v.action == ACTION_PASS && dials_number(p, &f, netns) &&
+	    proxy_at_wildcard(ctx, p, f.dport)) {
+		v.action = ACTION_REDIRECT;
+		v.port = f.dport;
+		source = (struct addr){};
+	}
 	if (v.action == ACTION_PASS) {
 		if (v.why != WHY_OUT_SOURCE_LOOPBACK) /* that fails: the last peer stays */
 			connect_pass(ctx, sk, o, in6);
@@ -229,7 +300,7 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, int in6)
 			note_tproxy(ctx, sk, p, &f);
 		return 1;
 	}
-	if (connect_redirect(ctx, sk, p, &f, &source, v.port, in6))
+	if (connect_redirect(ctx, sk, p, &f, o, &source, netns, v.port, in6))
 		return 1;
 	count(netns, WHY_REFUSED_NO_MEMORY, !addr_is_v4(&f.dst));
 	return 0;

@@ -4,6 +4,7 @@
  */
 #include "dns.bpf.h"
 #include "flow.bpf.h"
+#include "number.bpf.h"
 #include "origin.bpf.h"
 
 static __always_inline int on_recvmsg(struct bpf_sock_addr *ctx, int in6)
@@ -33,28 +34,55 @@ static __always_inline void show_source(struct bpf_sock_addr *ctx, const struct 
 		ctx_put(ctx, &o->src, in6);
 }
 
+static __always_inline void show_peer(struct bpf_sock_addr *ctx, const struct origin *o, int in6)
+{
+	ctx_put(ctx, &o->dst, in6);
+	RD(ctx->user_port) = o->port;
+}
+
 static __always_inline int on_getpeername(struct bpf_sock_addr *ctx, int in6)
 {
 	struct bpf_sock *sk = ctx->sk;
-	struct origin *o = sk ? origin_of(sk) : 0;
+	const struct origin *o;
+	__be32 own;
 
+	if (!sk)
+		return 1;
+	o = numbered_peer(sk, bpf_get_netns_cookie(ctx));
+	if (o) {
+		show_peer(ctx, o, in6);
+		return 1;
+	}
+	own = RD(sk->src_ip4);
+	o = numbered(bpf_get_netns_cookie(ctx), own, RD(sk->src_port));
+	if (o && RD(sk->protocol) != ST_UDP) {
+		show_source(ctx, o, in6);
+		return 1;
+	}
+	o = origin_of(sk);
 	if (!o)
 		return 1;
-	if (o->kind == ORIGIN_PROXY) {
+	if (o->kind == ORIGIN_PROXY)
 		show_source(ctx, o, in6);
-	} else if (o->kind == ORIGIN_APP) {
-		ctx_put(ctx, &o->dst, in6);
-		RD(ctx->user_port) = o->port;
-	}
+	else if (o->kind == ORIGIN_APP)
+		show_peer(ctx, o, in6);
 	return 1;
 }
 
 static __always_inline int on_getsockname(struct bpf_sock_addr *ctx, int in6)
 {
 	struct bpf_sock *sk = ctx->sk;
-	struct origin *o = sk ? origin_of(sk) : 0;
+	const struct origin *o;
 	struct addr any = {};
 
+	if (!sk)
+		return 1;
+	o = numbered_peer(sk, bpf_get_netns_cookie(ctx));
+	if (o) {
+		show_source(ctx, o, in6);
+		return 1;
+	}
+	o = origin_of(sk);
 	if (!o || (o->kind != ORIGIN_APP && o->kind != ORIGIN_DNS))
 		return 1;
 	if (o->source == SOURCE_OURS && RD(sk->state) != BPF_TCP_ESTABLISHED)

@@ -12,7 +12,7 @@
  * policy flag (with a field out of policy.room), is no such change.
  */
 #ifndef ST_LAYOUT /* the tests have a build of another one */
-#define ST_LAYOUT 1
+#define ST_LAYOUT 2
 #endif
 
 #define ST_TCP 6  /* IPPROTO_TCP and IPPROTO_UDP: <linux/in.h> and */
@@ -25,6 +25,9 @@
 #define ST_DNS_CLIENTS 256 /* of such queries at once, for one socket of the DNS agent */
 #define ST_DNS_PORT_SHOWN 61440	 /* and the ports they are shown with: above ephemeral ones */
 #define ST_PODS_MAX 4096	 /* on a node; hash tables cost 16 bytes for each they could hold */
+#define ST_NUMBERS_MAX 262144	 /* destinations that have a number, on a node */
+#define ST_NUMBERS_POD 65536	 /* and of one pod */
+#define ST_NUMBERS (127 << 16)	 /* addresses that stand for one: from 127.1.0.0 on */
 #define ST_HANDSHAKES_MAX 262144 /* handshakes under way at once on the node */
 #define ST_IDS_MAX 262144	 /* ports and owners of all policies together */
 #define ST_CLASSES_MAX 16777216	 /* CIDRs of all policies together; a trie costs what it holds */
@@ -92,7 +95,12 @@ struct policy {
 	__u64 cgroup_id;
 	__u64 netns_dev, netns_ino;
 	char name[ST_NAME_MAX];
-	__u32 room[10]; /* 0; for fields that a flag says are there */
+	/* Written by the programs. That a listener at 127.0.0.1:outbound_port is one on the wildcard
+	 * is known as long as wildcard == listens + 1; 0 and 0: it has to be looked for.
+	 */
+	__u32 listens;	/* how often something began to listen on that port */
+	__u32 wildcard; /* 1 + listens when such a listener was seen last */
+	__u32 room[8];	/* 0; for fields that a flag says are there */
 };
 
 /* What a destination is, for one policy: value of st_class. The loader gives every prefix the bits
@@ -173,7 +181,29 @@ struct origin {
 	__be16 port;	 /* of dst */
 	__u8 kind;	 /* enum origin_kind */
 	__u8 source;	 /* enum origin_source */
+	__u16 via;	 /* of a number: the proxy's port that it is for, host order */
+	__u16 pad;
+};
+
+/* Key of st_number. The address 127.1.0.0 + number stands for the origin there, at the port via. */
+struct number_key {
+	__u64 netns;
+	__u32 number;
 	__u32 pad;
+};
+
+/* Key of st_dest, the way back: what makes two origins two numbers. */
+struct dest_key {
+	__u64 netns;
+	struct addr dst, src; /* as in struct origin */
+	__be16 port;
+	__u16 via;
+	__u32 pad;
+};
+
+/* Value of st_numbering: the pod's numbers are [first, next), and never more than up to end. */
+struct numbering {
+	__u32 first, next, end;
 };
 
 /* Key of st_handshake: the connecting socket's own addresses, as its peer will see them. */
@@ -220,5 +250,7 @@ _Static_assert(sizeof(struct class_value) == 24, "struct class_value");
 _Static_assert(sizeof(struct id_key) == 12, "struct id_key");
 _Static_assert(sizeof(struct origin) == 40, "struct origin");
 _Static_assert(sizeof(struct handshake_key) == 48, "struct handshake_key");
+_Static_assert(sizeof(struct number_key) == 16, "struct number_key");
+_Static_assert(sizeof(struct dest_key) == 48, "struct dest_key");
 
 #endif

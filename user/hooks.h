@@ -30,7 +30,10 @@
 	X(st_dns_slots, sizeof(int), sizeof(struct addr_slots))           \
 	X(st_dns_clients, sizeof(int), sizeof(struct dns_clients))        \
 	X(st_dns_peers, sizeof(int), sizeof(struct addr_slots))           \
-	X(st_handshake, sizeof(struct handshake_key), sizeof(struct origin))
+	X(st_handshake, sizeof(struct handshake_key), sizeof(struct origin)) \
+	X(st_number, sizeof(struct number_key), sizeof(struct origin))    \
+	X(st_dest, sizeof(struct dest_key), sizeof(__u32))                \
+	X(st_numbering, sizeof(__u64), sizeof(struct numbering))
 
 #define ST_ID(name, ...) HOOK_##name,
 enum hook_id { ST_HOOKS(ST_ID) NR_HOOKS };
@@ -40,7 +43,7 @@ enum hook_id { ST_HOOKS(ST_ID) NR_HOOKS };
 enum map_id { ST_MAPS(ST_ID) NR_MAPS };
 #undef ST_ID
 
-_Static_assert(NR_HOOKS == 12 && NR_MAPS == 11, "another hook or map is another ST_LAYOUT, too");
+_Static_assert(NR_HOOKS == 12 && NR_MAPS == 14, "another hook or map is another ST_LAYOUT, too");
 
 struct hook {
 	const char *name; /* of the program and of the pin */

@@ -154,7 +154,7 @@ static int make_dir(const char *path, struct st_err *e)
 	return mkdir(path, 0700) && errno != EEXIST ? err_sys(e, errno, "directory", path) : 0;
 }
 
-/* Registers the proxy's listeners that are older than the links. */
+/* Registers the proxy's listeners, and notes the numbers of connections, that are older than the links. */
 static int scan_listeners(void *ctx, struct st_err *e)
 {
 	struct attaching *a = ctx;
@@ -202,8 +202,10 @@ static int attach_all(struct attaching *a, struct st_err *e)
 	p->flags |= missing;
 	err = err ?: maps_put_policy(&a->dp, a->ns.cookie, p, BPF_NOEXIST, e);
 	err = err ?: maps_put_counters(&a->dp, a->ns.cookie, e);
+	err = err ?: maps_put_numbering(&a->dp, a->ns.cookie, e);
 	err = err ?: maps_put_rules(&a->dp, &a->rules, e);
 	err = err ?: link_all(a, e);
+	err = err ?: maps_start_numbers(&a->dp, a->ns.cookie, e);
 	err = err ?: pod_env_add(&a->ns, p, missing, e);
 	p->flags |= POLICY_ACTIVE;
 	return err ?: maps_put_policy(&a->dp, a->ns.cookie, p, BPF_EXIST, e);

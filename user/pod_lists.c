@@ -339,7 +339,19 @@ int maps_collect_garbage(const struct datapath *dp, struct st_err *e)
 				 .selects = of_no_policy,
 				 .key_size = sizeof(struct id_key),
 				 .policy_at = offsetof(struct id_key, policy) };
-	struct selection pods = { .dp = dp, .selects = of_no_pod, .key_size = sizeof(__u64) };
+	/* Keys that begin with a netns cookie. */
+	static const struct {
+		enum map_id map;
+		size_t key_size;
+	} by_netns[] = {
+		{ MAP_st_count, sizeof(__u64) },
+		{ MAP_st_listener, sizeof(struct listener_key) },
+		{ MAP_st_dest, sizeof(struct dest_key) },
+		{ MAP_st_number, sizeof(struct number_key) },
+		{ MAP_st_numbering, sizeof(__u64) },
+	};
+	struct selection pods = { .dp = dp, .selects = of_no_pod };
+	size_t i;
 	int err = list_policies(&classes, e);
 
 	ids.ids = classes.ids;
@@ -347,9 +359,10 @@ int maps_collect_garbage(const struct datapath *dp, struct st_err *e)
 	err = err ?: drop(dp->map[MAP_st_class], &classes, e);
 	err = err ?: drop(dp->map[MAP_st_ids], &ids, e);
 	free(classes.ids);
-	pods.map = "st_count";
-	err = err ?: drop(dp->map[MAP_st_count], &pods, e);
-	pods.map = "st_listener";
-	pods.key_size = sizeof(struct listener_key); /* begins with the netns cookie */
-	return err ?: drop(dp->map[MAP_st_listener], &pods, e);
+	for (i = 0; i < sizeof(by_netns) / sizeof(*by_netns); i++) {
+		pods.map = map_names[by_netns[i].map];
+		pods.key_size = by_netns[i].key_size;
+		err = err ?: drop(dp->map[by_netns[i].map], &pods, e);
+	}
+	return err;
 }

@@ -67,7 +67,11 @@ int maps_put_failed(struct st_err *e, int code, const char *map, int max)
 int maps_put_policy(const struct datapath *dp, __u64 cookie, const struct policy *p, __u64 flags,
 		    struct st_err *e)
 {
-	if (bpf_map_update_elem(dp->map[MAP_st_policy], &cookie, p, flags))
+	struct policy put = *p;
+
+	/* What the programs learnt meanwhile, if P was read before, may not hold any more. */
+	put.listens = put.wildcard = 0;
+	if (bpf_map_update_elem(dp->map[MAP_st_policy], &cookie, &put, flags))
 		return maps_put_failed(e, errno, "st_policy", ST_PODS_MAX);
 	return 0;
 }
@@ -93,6 +97,60 @@ int maps_delete(int fd, const void *key, const char *map, struct st_err *e)
 	return err_sys(e, errno, "map", map);
 }
 
+int maps_put_numbering(const struct datapath *dp, __u64 cookie, struct st_err *e)
+{
+	const struct numbering none = {};
+
+	if (bpf_map_update_elem(dp->map[MAP_st_numbering], &cookie, &none, BPF_ANY))
+		return maps_put_failed(e, errno, "st_numbering", ST_PODS_MAX);
+	return 0;
+}
+
+int maps_start_numbers(const struct datapath *dp, __u64 cookie, struct st_err *e)
+{
+	int fd = dp->map[MAP_st_numbering];
+	struct numbering g;
+
+	if (bpf_map_lookup_elem(fd, &cookie, &g))
+		return err_sys(e, errno, "map", "st_numbering");
+	g.first = g.next;
+	g.end = g.next + ST_NUMBERS_POD < ST_NUMBERS ? g.next + ST_NUMBERS_POD : ST_NUMBERS;
+	if (bpf_map_update_elem(fd, &cookie, &g, BPF_EXIST))
+		return err_sys(e, errno, "map", "st_numbering");
+	return 0;
+}
+
+static int drop_number(const struct datapath *dp, const struct number_key *k, struct st_err *e)
+{
+	struct dest_key dest = { .netns = k->netns };
+	struct origin o;
+	int err;
+
+	if (bpf_map_lookup_elem(dp->map[MAP_st_number], k, &o))
+		return errno == ENOENT ? 0 : err_sys(e, errno, "map", "st_number");
+	dest.dst = o.dst;
+	dest.src = o.src;
+	dest.port = o.port;
+	dest.via = o.via;
+	err = maps_delete(dp->map[MAP_st_dest], &dest, "st_dest", e);
+	return err ?: maps_delete(dp->map[MAP_st_number], k, "st_number", e);
+}
+
+static int drop_numbers(const struct datapath *dp, __u64 cookie, struct st_err *e)
+{
+	int fd = dp->map[MAP_st_numbering], err = 0;
+	struct number_key k = { .netns = cookie };
+	struct numbering g;
+
+	if (fd < 0)
+		return 0;
+	if (bpf_map_lookup_elem(fd, &cookie, &g))
+		return errno == ENOENT ? 0 : err_sys(e, errno, "map", "st_numbering");
+	for (k.number = g.first; k.number < g.next && k.number < g.end && !err; k.number++)
+		err = drop_number(dp, &k, e);
+	return err ?: maps_delete(fd, &cookie, "st_numbering", e);
+}
+
 int maps_drop_pod(const struct datapath *dp, __u64 cookie, struct st_err *e)
 {
 	struct listener_key k = { .netns = cookie };
@@ -101,6 +159,7 @@ int maps_drop_pod(const struct datapath *dp, __u64 cookie, struct st_err *e)
 	for (k.slot = 0; k.slot < ST_LISTENERS && !err; k.slot++)
 		err = maps_delete(dp->map[MAP_st_listener], &k, "st_listener", e);
 	err = err ?: maps_delete(dp->map[MAP_st_count], &cookie, "st_count", e);
+	err = err ?: drop_numbers(dp, cookie, e);
 	return err ?: maps_delete(dp->map[MAP_st_policy], &cookie, "st_policy", e);
 }
 

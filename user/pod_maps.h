@@ -22,6 +22,11 @@ int maps_find_policy(const struct datapath *dp, const char *name, __u64 *ret_coo
 int maps_put_policy(const struct datapath *dp, __u64 cookie, const struct policy *p, __u64 flags,
 		    struct st_err *e);
 int maps_put_counters(const struct datapath *dp, __u64 cookie, struct st_err *e);
+
+/* The pod has no numbers yet. Then, behind those that the scan saw in use, it may give some. */
+int maps_put_numbering(const struct datapath *dp, __u64 cookie, struct st_err *e);
+int maps_start_numbers(const struct datapath *dp, __u64 cookie, struct st_err *e);
+
 int maps_put_rules(const struct datapath *dp, const struct ruleset *rs, struct st_err *e);
 
 /* The same back, unsorted. EXCLUSIVE: the exclusive lock is held, which lets other pods' prefixes cost
@@ -42,7 +47,7 @@ int maps_drop_rules(const struct datapath *dp, __u32 policy_id, struct st_err *e
 /* Everything that belongs to no policy: a policy entry was deleted by somebody else. */
 int maps_collect_garbage(const struct datapath *dp, struct st_err *e);
 
-/* The slots of its listeners, its counters, and last its policy. */
+/* The slots of its listeners, its counters, its numbers, and last its policy. */
 int maps_drop_pod(const struct datapath *dp, __u64 cookie, struct st_err *e);
 
 int maps_count_listeners(const struct datapath *dp, __u64 cookie);
