@@ -118,7 +118,7 @@ holding() {
 
 # The proxy never accepts: its queue takes one connection, the others do not get over their SYN.
 client_closes() {
-	holding 300 "$SVC4:80"
+	holding 300 "[$SVC6]:80"
 	has "$(entries st_handshake)" '^(299|300)$'
 	echo > "$TMP/load.in"
 	clean
@@ -153,7 +153,7 @@ overflow() {
 }
 
 proxy_dies() {
-	holding 200 "$SVC4:80"
+	holding 200 "[$SVC6]:80"
 	stop "$SERVED"
 	echo > "$TMP/load.in"
 	clean
@@ -185,7 +185,7 @@ stranger() {
 		"$STUB" stranger line:0.0.0.0:15001 'line:[::]:15001'
 	same "500 ok " "$(load 500 ask "$SVC4:80")"
 	same "500 ok " "$(load 500 ask "[$SVC6]:80")"
-	holding 100 "$SVC4:80"
+	holding 100 "[$SVC6]:80"
 	kill -KILL "$HOLDING"
 	clean
 	stop "$SERVED"

@@ -291,9 +291,14 @@ check "a policy of a newer build: upgrade to an older one is refused" policy_is_
 
 # --- another layout ---------------------------------------------------------------------------------
 
+# layout: of this build
+layout() {
+	sed -n 's/^#define ST_LAYOUT //p' "$TESTS/../include/policy.h"
+}
+
 # foreign VERB ARG...: $LAYOUT refuses this by name
 foreign() {
-	one_line 1 "$1: datapath '$PINS': has layout 1, of build $RUNNING; this is build $(
+	one_line 1 "$1: datapath '$PINS': has layout $(layout), of build $RUNNING; this is build $(
 		)$(cat "$TMP/id.this"), for layout 99" "${FOREIGN[@]}" "$LAYOUT" "$@"
 }
 
