@@ -53,15 +53,18 @@ static __always_inline int is_accepted(struct bpf_sock *ctx_sk, int v4)
  */
 static __always_inline struct owner owner_of(struct bpf_sock *ctx_sk)
 {
-	__u64 id = bpf_get_current_uid_gid();
-	struct owner o = { (__u32)id, id >> 32 };
+	struct owner o = { -1, -1 };
 	const struct cred *cred;
 	struct file *file;
 	struct sock *sk;
+	__u64 id;
 
-	if (!kernel_reads)
+	if (!kernel_reads) {
+		id = bpf_get_current_uid_gid();
+		o.uid = id;
+		o.gid = id >> 32;
 		return o;
-	o.uid = o.gid = -1;
+	}
 	if (bpf_rdonly_cast) {
 		struct socket *so;
 

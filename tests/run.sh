@@ -5,28 +5,37 @@
 # .sh; default: all. Each runs in its own private environment and prints results as lib.sh does, or
 # TAP (cmocka programs); here they become one PASS, FAIL or SKIP line each, with what they print
 # behind "# ", and at the very end the line "N passed, N failed, N skipped".
-# With CI=true a test may be skipped only for what the kernel lacks.
+# With CI=true a test may be skipped only for what the kernel lacks. Of several suites JOBS run at once, by
+# default one for each CPU; each is printed when it has ended.
 set -u
 HERE=$(cd "$(dirname "$0")" && pwd)
 TEST_BIN=${TEST_BIN:-$(dirname "$HERE")/build/tests}
 LIMIT=${SUITE_SECONDS:-900}	# a suite that takes longer hangs
 PASSED=0 FAILED=0 SKIPPED=0
+JOBS=${JOBS:-$(nproc)}
+declare -A RUNNING=()	# pid of a job: file with what it prints
 export CMOCKA_MESSAGE_OUTPUT=TAP
 
 stop() {
 	trap - INT TERM HUP
-	[[ -z ${SUITE_PID:-} ]] || { kill -TERM "$SUITE_PID" && wait "$SUITE_PID"; } 2>/dev/null
+	# shellcheck disable=SC2086 # pids
+	[[ -z ${SUITE_PID:-}${!RUNNING[*]} ]] ||
+		{ kill -TERM ${SUITE_PID:-} "${!RUNNING[@]}" && wait; } 2>/dev/null
+	[[ -z ${OUTPUTS:-} ]] || rm -rf "$OUTPUTS"
 	exit "$1"
 }
-trap 'stop 129' HUP
-trap 'stop 130' INT
-trap 'stop 143' TERM
+catch() {
+	trap 'stop 129' HUP
+	trap 'stop 130' INT
+	trap 'stop 143' TERM
+}
+catch
 
-# all_suites: every suite there is, the quick ones first
+# all_suites: every suite there is: the one that takes longest, then the quick ones first
 all_suites() {
 	local file
-	for file in "$TEST_BIN"/unit_* "$HERE"/fuzz/*.sh "$HERE"/e2e/*.sh "$HERE"/diff/{diff,policies,random}.sh \
-		"$HERE"/vm/kernels.sh; do
+	for file in "$HERE"/vm/kernels.sh "$TEST_BIN"/unit_* "$HERE"/fuzz/*.sh "$HERE"/e2e/*.sh \
+		"$HERE"/diff/{diff,policies,random}.sh; do
 		[[ -f $file && -x $file ]] && echo "$file"
 	done
 }
@@ -111,8 +120,44 @@ if (($#)); then
 else
 	mapfile -t SUITES < <(all_suites)
 fi
-for file in "${SUITES[@]}"; do
-	run_suite "$file"
-done
+# start FILE: runs a suite as a job
+start() {
+	local output
+	output=$(mktemp "$OUTPUTS/XXXXXX")
+	(
+		RUNNING=() OUTPUTS=''
+		catch
+		run_suite "$1"
+		echo "$PASSED $FAILED $SKIPPED"
+	) > "$output" &
+	RUNNING[$!]=$output
+}
+
+# collect: waits for a job to end, prints what it printed and adds its results
+collect() {
+	local pid passed failed skipped
+	wait -n -p pid "${!RUNNING[@]}"
+	sed '$d' "${RUNNING[$pid]}"
+	read -r passed failed skipped < <(tail -n 1 "${RUNNING[$pid]}")
+	unset "RUNNING[$pid]"
+	[[ $skipped =~ ^[0-9]+$ ]] || passed=0 failed=1 skipped=0 # somebody ended the job
+	PASSED=$((PASSED + passed)) FAILED=$((FAILED + failed)) SKIPPED=$((SKIPPED + skipped))
+}
+
+if ((JOBS == 1 || ${#SUITES[@]} == 1)); then
+	for file in "${SUITES[@]}"; do
+		run_suite "$file"
+	done
+else
+	OUTPUTS=$(mktemp -d)
+	for file in "${SUITES[@]}"; do
+		((${#RUNNING[@]} < JOBS)) || collect
+		start "$file"
+	done
+	while ((${#RUNNING[@]})); do
+		collect
+	done
+	rm -rf "$OUTPUTS"
+fi
 echo "$PASSED passed, $FAILED failed, $SKIPPED skipped"
 ((FAILED == 0))
