@@ -12,7 +12,7 @@
  * policy flag (with a field out of policy.room), is no such change.
  */
 #ifndef ST_LAYOUT /* the tests have a build of another one */
-#define ST_LAYOUT 1
+#define ST_LAYOUT 2
 #endif
 
 #define ST_TCP 6  /* IPPROTO_TCP and IPPROTO_UDP: <linux/in.h> and */
@@ -182,6 +182,12 @@ struct handshake_key {
 	struct addr src, dst;
 	__u16 sport, dport; /* host order */
 	__u32 pad;
+};
+
+/* What a pod's own sk_lookup program tells st_inbound, on one CPU at a time. */
+struct caller {
+	__u64 ctx; /* address of the context that both run on */
+	__u64 netns;
 };
 
 struct listener_key {

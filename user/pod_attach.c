@@ -13,6 +13,7 @@
 
 #include "bpffs.h"
 #include "cgroup.h"
+#include "enter.h"
 #include "pod_env.h"
 #include "pod_impl.h"
 #include "pod_maps.h"
@@ -136,15 +137,12 @@ static int link_inbound(struct attaching *a, struct st_err *e)
 
 	if (is_linked(a, INBOUND_NAME))
 		return 0;
-	prog = datapath_load_inbound(&a->dp, a->ns.cookie, e);
+	prog = enter_load(&a->dp, a->ns.cookie, e);
 	if (prog < 0)
 		return prog;
-	err = datapath_mix(&a->dp, e);
-	if (!err) {
-		link = bpf_link_create(prog, a->ns.fd, BPF_SK_LOOKUP, NULL);
-		err = link < 0 ? err_sys(e, errno, "hook", "sk_lookup")
-			       : pin_link(a->dir, INBOUND_NAME, link, e);
-	}
+	link = bpf_link_create(prog, a->ns.fd, BPF_SK_LOOKUP, NULL);
+	err = link < 0 ? err_sys(e, errno, "hook", "sk_lookup")
+		       : pin_link(a->dir, INBOUND_NAME, link, e);
 	close(prog);
 	return err;
 }
