@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Talking to rtnetlink. */
+/* Talking to rtnetlink, and to other netlink families. */
 #ifndef SOCKTABLES_NETLINK_H
 #define SOCKTABLES_NETLINK_H
 
@@ -9,5 +9,8 @@
  * Returns 0 or -errno.
  */
 int netlink_talk(struct nlmsghdr *nlh, mnl_cb_t cb, void *ctx);
+
+/* The same with another family, NETLINK_... */
+int netlink_ask(int bus, struct nlmsghdr *nlh, mnl_cb_t cb, void *ctx);
 
 #endif

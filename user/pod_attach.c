@@ -14,6 +14,7 @@
 #include "bpffs.h"
 #include "cgroup.h"
 #include "enter.h"
+#include "listeners.h"
 #include "pod_env.h"
 #include "pod_impl.h"
 #include "pod_maps.h"
@@ -156,11 +157,13 @@ static int make_dir(const char *path, struct st_err *e)
 static int scan_listeners(void *ctx, struct st_err *e)
 {
 	struct attaching *a = ctx;
-	int link = bpf_link_create(a->dp.scan, 0, BPF_TRACE_ITER, NULL);
-	int iter = link < 0 ? -1 : bpf_iter_create(link);
-	int err = 0;
+	int link, iter, err = 0;
 	char c;
 
+	if (!listeners_there(a->rules.policy.inbound_port))
+		return 0;
+	link = bpf_link_create(a->dp.scan, 0, BPF_TRACE_ITER, NULL);
+	iter = link < 0 ? -1 : bpf_iter_create(link);
 	while (iter >= 0 && (err = read(iter, &c, 1)) > 0)
 		;
 	if (iter < 0 || err < 0)
