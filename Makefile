@@ -26,8 +26,8 @@ CFLAGS ?= $(if $(SAN),-O1,-O2) -g
 override CFLAGS += -std=gnu11 $(WARN) -I$(B) $(SANFLAGS)
 LDLIBS := -lbpf -ljansson -lmnl -lcap
 
-SHARED_BPF := outbound reply origdst
-LIB_SRC := agent bpffs cgroup config config_flags config_lists datapath err gone idmap import import_guess istio_env istio_rules \
+SHARED_BPF := outbound reply origdst inbound
+LIB_SRC := agent bpffs cgroup config config_flags config_lists datapath enter err gone idmap import import_guess istio_env istio_rules \
 	list_file netlink netns nsid options own_cgroup pod pod_attach pod_compare validate pod_detach pod_drain pod_env pod_lists pod_maps \
 	pod_read pod_refresh pod_upgrade prefix probe resolv rule rule_form rules rules_effect rules_read ruleset ruleset_facts values why
 CMD_SRC := main caps cmd cmd_agent cmd_attach cmd_explain cmd_import cmd_probe cmd_show cmd_istio istio_show
@@ -43,7 +43,7 @@ FUZZERS := verdict flags import
 E2E_PRELOADED := nohook openfds
 E2E_PROGRAMS := $(filter-out $(E2E_PRELOADED) %.bpf,$(basename $(notdir $(wildcard tests/e2e/*.c))))
 T := $(B)/tests
-SKELS := $(B)/st_all.skel.h $(B)/st_in.skel.h $(B)/st_live.skel.h $(T)/kernel_test.skel.h $(T)/lb.skel.h
+SKELS := $(B)/st_all.skel.h $(B)/st_live.skel.h $(T)/kernel_test.skel.h $(T)/lb.skel.h
 
 .PHONY: all help demo test soak vm test-programs sanitized budgets lint format clean
 .DELETE_ON_ERROR:
@@ -71,10 +71,6 @@ $(B)/%.bpf.o: bpf/%.bpf.c
 	$(Q)mkdir -p $(@D) && $(CLANG) $(BPF_CFLAGS) -MMD -MP -MF $@.d -c $< -o $@
 
 $(B)/st_all.o: $(patsubst %,$(B)/%.bpf.o,$(SHARED_BPF))
-	$(call msg,BPFLINK)
-	$(Q)$(BPFTOOL) gen object $@ $^
-
-$(B)/st_in.o: $(B)/inbound.bpf.o
 	$(call msg,BPFLINK)
 	$(Q)$(BPFTOOL) gen object $@ $^
 
@@ -196,12 +192,12 @@ $(T)/e2e_%.so: tests/e2e/%.c
 # Other builds, to upgrade to and to be refused by: with other instructions in each program, and with
 # another layout. What differs is in datapath.o alone.
 OTHER_BUILDS := $(T)/next/socktables $(T)/layout/socktables
-NEXT_SKELS := $(T)/next/st_all.skel.h $(T)/next/st_in.skel.h
+NEXT_SKEL := $(T)/next/st_all.skel.h
 
-$(NEXT_SKELS) &: $(B)/st_all.o $(B)/st_in.o
-	$(Q)$(MAKE) --no-print-directory B=$(T)/next BPF_OPT=-O1 $(NEXT_SKELS) && touch $(NEXT_SKELS)
+$(NEXT_SKEL): $(B)/st_all.o
+	$(Q)$(MAKE) --no-print-directory B=$(T)/next BPF_OPT=-O1 $(NEXT_SKEL) && touch $(NEXT_SKEL)
 
-$(T)/next/datapath.o: user/datapath.c $(NEXT_SKELS)
+$(T)/next/datapath.o: user/datapath.c $(NEXT_SKEL)
 	$(call msg,CC)
 	$(Q)$(CC) -I$(T)/next $(CFLAGS) -MMD -MP -c $< -o $@
 

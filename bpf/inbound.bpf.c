@@ -1,21 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The network delivers: sk_lookup hands inbound TCP to the proxy's listener, whatever the port. The
- * accepted socket keeps the address that was dialled. This is the one program that is loaded for
- * each pod, as sk_lookup cannot ask in which namespace it runs.
+ * accepted socket keeps the address that was dialled.
+ *
+ * sk_lookup cannot ask in which namespace it runs. So each pod has a program of its own, of a few
+ * instructions (user/enter.c), which leaves the namespace's cookie in st_caller and jumps here. Packets
+ * are delivered with bottom halves off, so nothing comes between the two. A process that asks for a
+ * socket (sock_diag) may be interrupted by a packet just there, and would read that one's cookie: the
+ * address of the context tells.
  */
 #include "addr.bpf.h"
 #include "maps.bpf.h"
 
-const volatile __u64 netns_cookie = 0;
+/* Whether the pod's own program left its cookie for this very call. */
+static __always_inline int called_by(struct bpf_sk_lookup *ctx, __u64 *netns)
+{
+	__u32 here = 0;
+	struct caller *c = bpf_map_lookup_elem(&st_caller, &here);
+
+	if (!c)
+		return 0;
+	*netns = RD(c->netns);
+	return RD(c->ctx) == (__u64)ctx;
+}
 
 /* The first listener that fits: a v6-only one does not fit an IPv4 connection (-EAFNOSUPPORT), and no
  * IPv4 one an IPv6 connection: these are in the first half of the slots. A
  * group of SO_REUSEPORT listeners is balanced by the kernel whichever of it is named. F_REPLACE
  * wins over a program that ran before us, without it that one's choice would bypass the proxy.
  */
-static __always_inline int assign_listener(struct bpf_sk_lookup *ctx, int v4)
+static __always_inline int assign_listener(struct bpf_sk_lookup *ctx, __u64 netns, int v4)
 {
-	struct listener_key k = { .netns = netns_cookie };
+	struct listener_key k = { .netns = netns };
 	struct bpf_sock *sk;
 	long err;
 	int i;
@@ -34,9 +49,9 @@ static __always_inline int assign_listener(struct bpf_sk_lookup *ctx, int v4)
 }
 
 /* The kind of connection that a socket of this namespace makes with TPROXY, 0 if it is none. */
-static __always_inline int tproxy_kind(struct bpf_sk_lookup *ctx, const struct flow *f)
+static __always_inline int tproxy_kind(struct bpf_sk_lookup *ctx, __u64 netns, const struct flow *f)
 {
-	struct handshake_key k = { .netns = netns_cookie,
+	struct handshake_key k = { .netns = netns,
 				   .src = f->src,
 				   .dst = f->dst,
 				   .sport = bpf_ntohs(RD(ctx->remote_port)),
@@ -52,7 +67,7 @@ int st_inbound(struct bpf_sk_lookup *ctx)
 	struct flow f = { .proto = RD(ctx->protocol), .dport = RD(ctx->local_port) };
 	int v4 = RD(ctx->family) == AF_INET, kind = 0;
 	const struct class_value *remote;
-	__u64 netns = netns_cookie;
+	__u64 netns;
 	const struct policy *p;
 	struct verdict v;
 
@@ -60,11 +75,13 @@ int st_inbound(struct bpf_sk_lookup *ctx)
 	f.src = addr_either(v4, addr_v4(RD(ctx->remote_ip4)), ADDR_V6(ctx->remote_ip6));
 	if (f.proto != ST_TCP)
 		return SK_PASS;
+	if (!called_by(ctx, &netns))
+		return SK_DROP;
 	p = bpf_map_lookup_elem(&st_policy, &netns);
 	if (!p || !(p->flags & POLICY_ACTIVE))
 		return SK_PASS;
 	if (p->flags & POLICY_TPROXY)
-		kind = tproxy_kind(ctx, &f);
+		kind = tproxy_kind(ctx, netns, &f);
 	/* Nobody comes from outside to 127.0.0.0/8 or ::1, but 127.0.0.2 is also the pod's own. */
 	if (addr_is_loopback(&f.dst) && kind != ORIGIN_TO_SELF)
 		return SK_PASS;
@@ -82,7 +99,7 @@ int st_inbound(struct bpf_sk_lookup *ctx)
 		f.src_class &= ~CLASS_LOCAL;
 	v = verdict_inbound(p, &f);
 	count(netns, v.why, !addr_is_v4(&f.dst));
-	if (v.action == ACTION_PASS || assign_listener(ctx, v4) == SK_PASS)
+	if (v.action == ACTION_PASS || assign_listener(ctx, netns, v4) == SK_PASS)
 		return SK_PASS;
 	count(netns, WHY_IN_NO_LISTENER, !addr_is_v4(&f.dst));
 	return SK_DROP;

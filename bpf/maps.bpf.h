@@ -71,6 +71,21 @@ struct {
 	__uint(value_size, sizeof(__u64));
 } st_listener SEC(".maps") __weak;
 
+/* From a pod's own sk_lookup program to st_inbound, which it jumps to: see inbound.bpf.c. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct caller);
+} st_caller SEC(".maps") __weak;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} st_jump SEC(".maps") __weak;
+
 /* addresses of the connecting socket -> its origin, from SYN to the accepted socket. Written at
  * TCP_CONNECT_CB, taken at PASSIVE_ESTABLISHED_CB, removed when the connecting socket leaves
  * SYN_SENT for CLOSE, or ESTABLISHED for anything, with nobody having taken it. st_inbound looks for

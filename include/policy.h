@@ -214,6 +214,12 @@ struct handshake_key {
 	__u32 pad;
 };
 
+/* What a pod's own sk_lookup program tells st_inbound, on one CPU at a time. */
+struct caller {
+	__u64 ctx; /* address of the context that both run on */
+	__u64 netns;
+};
+
 struct listener_key {
 	__u64 netns;
 	__u32 slot;

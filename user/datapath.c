@@ -15,7 +15,6 @@
 #include "bpffs.h"
 #include "probe.h"
 #include "st_all.skel.h"
-#include "st_in.skel.h"
 
 #define X_HOOK(name, type, section, since) \
 	[HOOK_##name] = { #name, BPF_CGROUP_##type, section, since },
@@ -77,6 +76,8 @@ void datapath_close(struct datapath *dp)
 			close(dp->prog[i]);
 	if (dp->scan >= 0)
 		close(dp->scan);
+	if (dp->inbound >= 0)
+		close(dp->inbound);
 	clear(dp);
 }
 
@@ -100,8 +101,6 @@ const char *datapath_build(void)
 	if (text[0])
 		return text;
 	elf = st_all__elf_bytes(&size);
-	h = hash(h, elf, size);
-	elf = st_in__elf_bytes(&size);
 	h = hash(h, elf, size);
 	snprintf(text, sizeof(text), "%016llx", h);
 	return text;
@@ -172,6 +171,7 @@ int datapath_open_rest(struct datapath *dp, struct st_err *e)
 	for (i = 0; i < NR_HOOKS && !err; i++)
 		err = open_pin(hooks[i].name, &dp->prog[i], e);
 	err = err ?: open_pin(SCAN_NAME, &dp->scan, e);
+	err = err ?: open_pin(INBOUND_NAME, &dp->inbound, e);
 	err = err ?: check_layout(dp, e);
 	if (err)
 		datapath_close(dp);
@@ -199,6 +199,7 @@ int datapath_open(struct datapath *dp, struct st_err *e)
 	for (i = 0; i < NR_HOOKS && !err; i++)
 		err = check_pin(dp->prog[i], hooks[i].name, e);
 	err = err ?: check_pin(dp->scan, SCAN_NAME, e);
+	err = err ?: check_pin(dp->inbound, INBOUND_NAME, e);
 	if (err)
 		datapath_close(dp);
 	return err;
@@ -322,6 +323,20 @@ static int make_dir(const char *path, struct st_err *e)
 	return mkdir(path, 0700) ? err_sys(e, errno, "directory", path) : 0;
 }
 
+static int jump_to(int map, int inbound, struct st_err *e)
+{
+	const __u32 here = 0;
+
+	return bpf_map_update_elem(map, &here, &inbound, BPF_ANY)
+		       ? err_sys(e, errno, "map", "st_jump")
+		       : 0;
+}
+
+int datapath_jump(const struct datapath *dp, int inbound, struct st_err *e)
+{
+	return jump_to(dp->map[MAP_st_jump], inbound, e);
+}
+
 /* Loads into a directory aside and publishes by rename: nobody finds half a datapath. */
 static int load_and_pin(struct st_err *e)
 {
@@ -334,6 +349,9 @@ static int load_and_pin(struct st_err *e)
 		return err;
 	make_version(&version);
 	err = put_version(bpf_map__fd(skel->maps.st_version), &version, e);
+	err = err
+		      ?: jump_to(bpf_map__fd(skel->maps.st_jump),
+				 bpf_program__fd(skel->progs.st_inbound), e);
 	err = err ?: make_dir(ST_DIR_NEW, e);
 	err = err ?: make_dir(ST_DIR_NEW "/pods", e);
 	err = err ?: pin_maps(skel, e);
@@ -376,30 +394,16 @@ int datapath_remove(struct st_err *e)
 	return err ?: bpffs_remove(ST_DIR_NEW, e);
 }
 
-int datapath_load_inbound(const struct datapath *dp, __u64 netns_cookie, struct st_err *e)
+static int keep(const struct st_all *skel, const char *name, int *ret, struct st_err *e)
 {
-	struct st_in *skel;
-	int fd, err;
+	struct bpf_program *prog = bpf_object__find_program_by_name(skel->obj, name);
 
-	libbpf_says[0] = 0;
-	skel = st_in__open();
-	if (!skel)
-		return err_sys(e, errno, "program", INBOUND_NAME);
-	skel->rodata->netns_cookie = netns_cookie;
-	err = reuse_maps(skel->obj, dp) ?: st_in__load(skel);
-	if (err) {
-		st_in__destroy(skel);
-		return probe_explain(-err, libbpf_says, e);
-	}
-	fd = dup(bpf_program__fd(skel->progs.st_inbound));
-	err = errno;
-	st_in__destroy(skel);
-	return fd < 0 ? err_sys(e, err, "program", INBOUND_NAME) : fd;
+	*ret = dup(bpf_program__fd(prog));
+	return *ret < 0 ? err_sys(e, errno, "program", name) : 0;
 }
 
 int datapath_load_next(const struct datapath *dp, struct datapath *next, struct st_err *e)
 {
-	struct bpf_program *prog;
 	struct st_all *skel;
 	int i, err;
 
@@ -409,12 +413,9 @@ int datapath_load_next(const struct datapath *dp, struct datapath *next, struct 
 	if (!skel)
 		return err;
 	err = make_dir(ST_DIR_NEW, e) ?: pin_programs(skel, e);
-	for (i = 0; i < NR_HOOKS && !err; i++) {
-		prog = bpf_object__find_program_by_name(skel->obj, hooks[i].name);
-		next->prog[i] = dup(bpf_program__fd(prog));
-		if (next->prog[i] < 0)
-			err = err_sys(e, errno, "program", hooks[i].name);
-	}
+	for (i = 0; i < NR_HOOKS && !err; i++)
+		err = keep(skel, hooks[i].name, &next->prog[i], e);
+	err = err ?: keep(skel, INBOUND_NAME, &next->inbound, e);
 	st_all__destroy(skel);
 	if (err) {
 		bpffs_remove(ST_DIR_NEW, e);
@@ -423,20 +424,24 @@ int datapath_load_next(const struct datapath *dp, struct datapath *next, struct 
 	return err;
 }
 
-int datapath_publish_next(struct datapath *dp, struct st_err *e)
+static int publish(const char *name, struct st_err *e)
 {
 	char from[PATH_MAX], to[PATH_MAX];
-	const char *name;
-	int i, err;
 
-	for (i = 0; i <= NR_HOOKS; i++) {
-		name = i < NR_HOOKS ? hooks[i].name : SCAN_NAME;
-		snprintf(from, sizeof(from), ST_DIR_NEW "/%s", name);
-		snprintf(to, sizeof(to), ST_DIR "/%s", name);
-		if (rename(from, to))
-			return err_sys(e, errno, "pin", to);
-	}
-	err = bpffs_remove(ST_DIR_NEW, e);
+	snprintf(from, sizeof(from), ST_DIR_NEW "/%s", name);
+	snprintf(to, sizeof(to), ST_DIR "/%s", name);
+	return rename(from, to) ? err_sys(e, errno, "pin", to) : 0;
+}
+
+int datapath_publish_next(struct datapath *dp, struct st_err *e)
+{
+	int i, err = 0;
+
+	for (i = 0; i < NR_HOOKS && !err; i++)
+		err = publish(hooks[i].name, e);
+	err = err ?: publish(SCAN_NAME, e);
+	err = err ?: publish(INBOUND_NAME, e);
+	err = err ?: bpffs_remove(ST_DIR_NEW, e);
 	make_version(&dp->version);
 	return err ?: put_version(dp->map[MAP_st_version], &dp->version, e);
 }

@@ -13,7 +13,8 @@ struct datapath {
 	struct version version; /* as it is pinned */
 	int map[NR_MAPS];	/* file descriptors, negative if not there */
 	int prog[NR_HOOKS];
-	int scan; /* the iterator over listeners */
+	int scan;    /* the iterator over listeners */
+	int inbound; /* what pods' own sk_lookup programs jump to */
 };
 
 /* Tells this build from others: a hash of its programs. */
@@ -36,9 +37,6 @@ void datapath_close(struct datapath *dp);
 /* Unpins it. Under the exclusive lock, with no pod left. */
 int datapath_remove(struct st_err *e);
 
-/* Loads a pod's own sk_lookup program. Returns its file descriptor, or -errno with e filled. */
-int datapath_load_inbound(const struct datapath *dp, __u64 netns_cookie, struct st_err *e);
-
 /* To be called before a program of this build runs beside another build's: nobody counts any more on
  * what one of them does not know.
  */
@@ -49,6 +47,9 @@ int datapath_knows(const struct datapath *dp, const struct policy *p, struct st_
 
 /* Loads this build's programs on the maps of DP and pins them aside. Nothing runs them yet. */
 int datapath_load_next(const struct datapath *dp, struct datapath *next, struct st_err *e);
+
+/* What pods' own programs jump to is the new one, in all pods at once. */
+int datapath_jump(const struct datapath *dp, int inbound, struct st_err *e);
 
 /* Puts them in the place of the pinned ones, when nothing else runs any more. */
 int datapath_publish_next(struct datapath *dp, struct st_err *e);

@@ -26,6 +26,8 @@
 	X(st_ids, sizeof(struct id_key), sizeof(__u32))                   \
 	X(st_count, sizeof(__u64), sizeof(struct counters))               \
 	X(st_listener, sizeof(struct listener_key), sizeof(__u64))        \
+	X(st_caller, sizeof(__u32), sizeof(struct caller))                \
+	X(st_jump, sizeof(__u32), sizeof(__u32))                          \
 	X(st_origin, sizeof(int), sizeof(struct origin))                  \
 	X(st_dns_slots, sizeof(int), sizeof(struct addr_slots))           \
 	X(st_dns_clients, sizeof(int), sizeof(struct dns_clients))        \
@@ -43,7 +45,7 @@ enum hook_id { ST_HOOKS(ST_ID) NR_HOOKS };
 enum map_id { ST_MAPS(ST_ID) NR_MAPS };
 #undef ST_ID
 
-_Static_assert(NR_HOOKS == 12 && NR_MAPS == 14, "another hook or map is another ST_LAYOUT, too");
+_Static_assert(NR_HOOKS == 12 && NR_MAPS == 16, "another hook or map is another ST_LAYOUT, too");
 
 struct hook {
 	const char *name; /* of the program and of the pin */
@@ -57,8 +59,9 @@ extern const char *const map_names[NR_MAPS];
 
 #define SCAN_NAME "st_scan" /* the iterator over listeners */
 
-/* The netns link's pin beside those of the hooks. */
+/* The program behind sk_lookup, and a pod's netns link, of which the program is the pod's own. */
 #define INBOUND_NAME "st_inbound"
+#define ENTER_NAME "st_enter"
 #define INBOUND_SINCE "5.9"
 
 #endif

@@ -24,11 +24,33 @@ static const struct addr six = { .w = { 0, 0, 0, ST_V4(0, 0, 0, 6) } };
 static const struct addr world4 = { .w = { 0, 0, ST_V4(0, 0, 255, 255), ST_V4(192, 0, 2, 1) } };
 static const struct addr world6 = { .w = { ST_BE32(0x20010db8), 0, 0, ST_V4(0, 0, 0, 1) } };
 
+static int on_error(const struct nlmsghdr *nlh, void *ctx)
+{
+	const struct nlmsgerr *e = mnl_nlmsg_get_payload(nlh);
+
+	(void)ctx;
+	errno = -e->error;
+	return e->error ? MNL_CB_ERROR : MNL_CB_STOP;
+}
+
+/* libmnl's own takes a dump that failed for one that is empty. */
+static int on_done(const struct nlmsghdr *nlh, void *ctx)
+{
+	const int *code = mnl_nlmsg_get_payload(nlh);
+
+	(void)ctx;
+	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*code) || *code >= 0)
+		return MNL_CB_STOP;
+	errno = -*code;
+	return MNL_CB_ERROR;
+}
+
 int netlink_talk(struct nlmsghdr *nlh, mnl_cb_t cb, void *ctx)
 {
 	char buf[MNL_SOCKET_BUFFER_SIZE];
 	struct mnl_socket *nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
 	ssize_t n = -1;
+	mnl_cb_t control[] = { [NLMSG_ERROR] = on_error, [NLMSG_DONE] = on_done };
 	int run = MNL_CB_OK, err = 0;
 
 	if (!nl)
@@ -43,7 +65,8 @@ int netlink_talk(struct nlmsghdr *nlh, mnl_cb_t cb, void *ctx)
 			err = -errno;
 			break;
 		}
-		run = mnl_cb_run(buf, n, 1, mnl_socket_get_portid(nl), cb, ctx);
+		run = mnl_cb_run2(buf, n, 1, mnl_socket_get_portid(nl), cb, ctx, control,
+				  sizeof(control) / sizeof(*control));
 		if (run < 0)
 			err = -errno;
 	}

@@ -13,6 +13,7 @@
 
 #include "bpffs.h"
 #include "cgroup.h"
+#include "enter.h"
 #include "pod_env.h"
 #include "pod_impl.h"
 #include "pod_maps.h"
@@ -136,15 +137,12 @@ static int link_inbound(struct attaching *a, struct st_err *e)
 
 	if (is_linked(a, INBOUND_NAME))
 		return 0;
-	prog = datapath_load_inbound(&a->dp, a->ns.cookie, e);
+	prog = enter_load(&a->dp, a->ns.cookie, e);
 	if (prog < 0)
 		return prog;
-	err = datapath_mix(&a->dp, e);
-	if (!err) {
-		link = bpf_link_create(prog, a->ns.fd, BPF_SK_LOOKUP, NULL);
-		err = link < 0 ? err_sys(e, errno, "hook", "sk_lookup")
-			       : pin_link(a->dir, INBOUND_NAME, link, e);
-	}
+	link = bpf_link_create(prog, a->ns.fd, BPF_SK_LOOKUP, NULL);
+	err = link < 0 ? err_sys(e, errno, "hook", "sk_lookup")
+		       : pin_link(a->dir, INBOUND_NAME, link, e);
 	close(prog);
 	return err;
 }
@@ -154,15 +152,35 @@ static int make_dir(const char *path, struct st_err *e)
 	return mkdir(path, 0700) && errno != EEXIST ? err_sys(e, errno, "directory", path) : 0;
 }
 
+/* Whether the calling thread's namespace may have TCP sockets of one family, by FILE: where the kernel
+ * counts them. A new pod has none, and is spared a walk over all connections of the node.
+ */
+static int may_have(const char *file, const char *format)
+{
+	FILE *f = fopen(file, "re");
+	char line[256];
+	int nr = -1;
+
+	while (f && nr < 0 && fgets(line, sizeof(line), f))
+		if (sscanf(line, format, &nr) != 1)
+			nr = -1;
+	if (f)
+		fclose(f);
+	return nr != 0;
+}
+
 /* Registers the proxy's listeners, and notes the numbers of connections, that are older than the links. */
 static int scan_listeners(void *ctx, struct st_err *e)
 {
 	struct attaching *a = ctx;
-	int link = bpf_link_create(a->dp.scan, 0, BPF_TRACE_ITER, NULL);
-	int iter = link < 0 ? -1 : bpf_iter_create(link);
-	int err = 0;
+	int link, iter, err = 0;
 	char c;
 
+	if (!may_have("/proc/thread-self/net/sockstat", "TCP: inuse %d") &&
+	    !may_have("/proc/thread-self/net/sockstat6", "TCP6: inuse %d"))
+		return 0;
+	link = bpf_link_create(a->dp.scan, 0, BPF_TRACE_ITER, NULL);
+	iter = link < 0 ? -1 : bpf_iter_create(link);
 	while (iter >= 0 && (err = read(iter, &c, 1)) > 0)
 		;
 	if (iter < 0 || err < 0)

@@ -82,6 +82,7 @@ static int remove_datapath(struct datapath *dp, struct st_err *e)
 	for (i = 0; i < NR_HOOKS; i++)
 		gone_watch(&gone, GONE_PROG, dp->prog[i]);
 	gone_watch(&gone, GONE_PROG, dp->scan);
+	gone_watch(&gone, GONE_PROG, dp->inbound);
 	datapath_close(dp);
 	err = datapath_remove(e);
 	gone_wait(&gone);

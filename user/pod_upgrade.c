@@ -68,15 +68,22 @@ static int exchange_hooks(struct upgrade *u, const char *dir, struct st_err *e)
 	return err < 0 ? err : stale;
 }
 
-static int exchange_inbound(struct upgrade *u, const char *dir, __u64 cookie, struct st_err *e)
+/* The pod's own program is of no build: it jumps to what datapath_jump() says. Returns as exchange(). */
+static int check_inbound(const char *dir, struct st_err *e)
 {
-	int prog = datapath_load_inbound(&u->dp, cookie, e), err;
+	struct bpf_link_info info = {};
+	__u32 size = sizeof(info);
+	char path[PATH_MAX + 32];
+	int fd, err = 0;
 
-	if (prog < 0)
-		return prog;
-	err = exchange(dir, INBOUND_NAME, prog, e);
-	close(prog);
-	return err;
+	snprintf(path, sizeof(path), "%s/" INBOUND_NAME, dir);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : err_sys(e, errno, "pin", path);
+	if (bpf_obj_get_info_by_fd(fd, &info, &size))
+		err = err_sys(e, errno, "link", path);
+	close(fd);
+	return err ?: !info.netns.netns_ino;
 }
 
 static int upgrade_pod(struct upgrade *u, const char *name, struct st_err *e)
@@ -94,7 +101,7 @@ static int upgrade_pod(struct upgrade *u, const char *name, struct st_err *e)
 	if (err >= 0) {
 		err = maps_find_policy(&u->dp, name, &cookie, &p, e);
 		if (!err)
-			err = exchange_inbound(u, dir, cookie, e);
+			err = check_inbound(dir, e);
 		else if (err == -ENOENT)
 			err = 0, why = "it has no policy";
 		if (err > 0)
@@ -126,30 +133,15 @@ static int upgrade_pods(struct upgrade *u, struct st_err *e)
 	return err;
 }
 
-/* All that may be refused comes first, when nothing is touched yet. */
-static int load_all(struct upgrade *u, struct st_err *e)
+static int upgrade_locked(struct upgrade *u, struct st_err *e)
 {
-	int prog, err = check_policies(&u->dp, e);
+	int err = check_policies(&u->dp, e);
 
 	err = err ?: datapath_load_next(&u->dp, &u->next, e);
 	if (err)
-		return err;
-	prog = datapath_load_inbound(&u->dp, 0, e);
-	if (prog < 0) {
-		bpffs_remove(ST_DIR_NEW, e);
-		return prog;
-	}
-	close(prog);
-	return 0;
-}
-
-static int upgrade_locked(struct upgrade *u, struct st_err *e)
-{
-	int err = load_all(u, e);
-
-	if (err)
-		return err;
+		return err; /* nothing is touched yet */
 	err = datapath_mix(&u->dp, e);
+	err = err ?: datapath_jump(&u->dp, u->next.inbound, e);
 	err = err ?: upgrade_pods(u, e);
 	err = err ?: datapath_publish_next(&u->dp, e);
 	if (err) {

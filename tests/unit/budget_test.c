@@ -19,7 +19,6 @@
 #include <bpf/libbpf.h>
 
 #include "st_all.skel.h"
-#include "st_in.skel.h"
 #include "st_live.skel.h"
 
 #define BUDGETS "tests/unit/budgets"
@@ -84,19 +83,6 @@ static int cost_all(const char *label, struct costs *c)
 	return err;
 }
 
-static int cost_in(const char *label, struct costs *c)
-{
-	struct st_in *skel = st_in__open();
-	int err;
-
-	if (!skel)
-		return -1;
-	skel->rodata->netns_cookie = 1;
-	err = cost_of(skel->obj, label, c);
-	st_in__destroy(skel);
-	return err;
-}
-
 static int cost_live(const char *label, struct costs *c)
 {
 	struct st_live *skel = st_live__open();
@@ -118,10 +104,7 @@ static int cost_live(const char *label, struct costs *c)
 static const struct object {
 	const char *label;
 	int (*cost)(const char *label, struct costs *c);
-} objects[] = { { "all-reads", cost_all },
-		{ "all-task", cost_all },
-		{ "in", cost_in },
-		{ "live", cost_live } };
+} objects[] = { { "all-reads", cost_all }, { "all-task", cost_all }, { "live", cost_live } };
 #define NR_OBJECTS (sizeof(objects) / sizeof(*objects))
 
 static struct costs budgets;
