@@ -355,17 +355,20 @@ static __always_inline int has_connection(struct bpf_sock *sk, const struct orig
  */
 static __always_inline int original_destination(struct bpf_sockopt *ctx, struct bpf_sock *sk)
 {
-	__u64 netns = bpf_get_netns_cookie(ctx);
-	const struct policy *p = bpf_map_lookup_elem(&st_policy, &netns);
 	int want4 = RD(ctx->level) == SOL_IP, v6, accepted;
+	__u64 netns = bpf_get_netns_cookie(ctx);
+	const struct policy *p = 0;
 	const struct origin *o;
 	struct addr a;
 	__be16 port;
 
-	if (!p || (!want4 && RD(sk->family) == AF_INET))
+	if (!want4 && RD(sk->family) == AF_INET)
 		return 1;
 	o = numbered_end(sk, netns, &accepted);
 	if (!o) {
+		p = bpf_map_lookup_elem(&st_policy, &netns);
+		if (!p)
+			return 1;
 		o = origin_of(sk);
 		accepted = o && o->kind == ORIGIN_PROXY;
 	}
@@ -376,7 +379,7 @@ static __always_inline int original_destination(struct bpf_sockopt *ctx, struct 
 		a = dialled(sk, &port);
 	}
 	v6 = !addr_is_v4(&a);
-	if (v6 && !(p->flags & POLICY_V6))
+	if (v6 && p && !(p->flags & POLICY_V6))
 		return 1;
 	if (RD(ctx->optlen) <
 	    (int)(want4 ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6))) {

@@ -185,11 +185,10 @@ static __always_inline int connect_numbered(struct bpf_sock_addr *ctx, struct po
 {
 	struct origin shown = { .dst = o->dst, .src = o->src, .port = o->port, .via = o->via };
 
+	/* Who bound a source has no other to be shown with: SRC is zero then. */
 	if (!(p->flags & POLICY_SPREAD) || f->proto != ST_TCP || !addr_is_v4(&f->dst) ||
 	    !proxy_at_wildcard(ctx, p, o->via))
 		return 0;
-	if (o->source != SOURCE_KERNEL)
-		shown.src = (struct addr){};
 	if (!number_of(netns, &shown, to))
 		return 1;
 	count(netns, WHY_DEST_NO_NUMBER, 0);

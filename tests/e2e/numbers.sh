@@ -85,8 +85,9 @@ other_port() {
 	told "$SVC4:80" "$FIRST:15001" "$FIRST:15011"
 	same "other proxy other" "$(who < "$TMP/dialled")"
 	still proxy old
+	: > "$TMP/old.out"
 	echo names > "$TMP/old.in"
-	wait_for 10 grep -q "^peer=$SVC4:80 name=$POD4:" <(tail -n 1 "$TMP/old.out")
+	wait_for 10 grep -q "^peer=$SVC4:80 name=$POD4:" "$TMP/old.out"
 	hang_up old
 	stop "$SERVED"
 	"$ST" update a --ipv6=on
