@@ -74,7 +74,7 @@ static const char *owner_of_policy(__u32 id)
 	for (i = 0; i < nr_owners; i++)
 		if (owners[i].policy.id == id)
 			return owners[i].policy.name;
-		else if (owners[i].policy.other_id == id)
+		else if (OTHER_ID(owners[i].policy.id) == id)
 			return "somebody's old or new policy";
 	return "nobody";
 }
@@ -99,9 +99,8 @@ static void print_policy(int fd, const void *key)
 		return;
 	memcpy(&o->cookie, key, sizeof(o->cookie));
 	nr_owners++;
-	printf("policy %s flags %x ports %u %u uid %u gid %u mark %u table %u lists %s\n", p->name,
-	       p->flags, p->outbound_port, p->inbound_port, p->uid, p->gid, p->tproxy_mark,
-	       p->tproxy_table, p->other_id ? "two" : "one");
+	printf("policy %s flags %x ports %u %u uid %u gid %u mark %u table %u\n", p->name, p->flags,
+	       p->outbound_port, p->inbound_port, p->uid, p->gid, p->tproxy_mark, p->tproxy_table);
 }
 
 static void print_class(int fd, const void *key)
