@@ -28,6 +28,12 @@ demo=(
 	"dnsmasq-base /usr/sbin/dnsmasq" "nginx-light /usr/sbin/nginx" "curl /usr/bin/curl"
 	"bind9-dnsutils /usr/bin/dig" "util-linux /usr/bin/setpriv" "iptables /usr/sbin/iptables-nft"
 )
+bench=(
+	"iproute2 /usr/sbin/ip" "iptables /usr/sbin/iptables-nft" "nftables /usr/sbin/nft" "util-linux /usr/bin/setpriv"
+	"haproxy /usr/sbin/haproxy" "nginx-light /usr/sbin/nginx" "dnsmasq-base /usr/sbin/dnsmasq" "conntrack /usr/sbin/conntrack"
+	"wrk /usr/bin/wrk" "iperf3 /usr/bin/iperf3" "dnsperf /usr/bin/dnsperf" "jq /usr/bin/jq"
+	"gawk /usr/bin/gawk" "gnuplot-nox /usr/bin/gnuplot"
+)
 vm=(
 	"qemu-system-x86 /usr/bin/qemu-system-x86_64" "busybox-static /bin/busybox" "cpio /usr/bin/cpio"
 	"kmod /usr/sbin/modprobe" "zstd /usr/bin/zstd" "xz-utils /usr/bin/xz"
