@@ -32,7 +32,7 @@ bench=(
 	"iproute2 /usr/sbin/ip" "iptables /usr/sbin/iptables-nft" "nftables /usr/sbin/nft" "util-linux /usr/bin/setpriv"
 	"haproxy /usr/sbin/haproxy" "nginx-light /usr/sbin/nginx" "dnsmasq-base /usr/sbin/dnsmasq" "conntrack /usr/sbin/conntrack"
 	"wrk /usr/bin/wrk" "iperf3 /usr/bin/iperf3" "dnsperf /usr/bin/dnsperf" "jq /usr/bin/jq"
-	"gawk /usr/bin/gawk" "gnuplot-nox /usr/bin/gnuplot"
+	"gawk /usr/bin/gawk" "curl /usr/bin/curl" "bind9-dnsutils /usr/bin/dig" "gnuplot-nox /usr/bin/gnuplot"
 )
 vm=(
 	"qemu-system-x86 /usr/bin/qemu-system-x86_64" "busybox-static /bin/busybox" "cpio /usr/bin/cpio"
