@@ -154,6 +154,10 @@ getsockopt_() {
 
 # --- BPF programs ---------------------------------------------------------------------------------------------------
 
+per() {
+	awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'
+}
+
 # programs WHAT COUNT: prints what the programs did for one of COUNT, by the output in $SAID
 programs() {
 	local name runs ns insns bytes
@@ -161,10 +165,11 @@ programs() {
 		emit 'BPF verified instructions' "$name" insns none "$insns"
 		emit 'BPF size' "$name" bytes none "$bytes"
 		((runs)) || continue
-		emit 'BPF runs' "$name, $1" runs none "$(awk -v r="$runs" -v n="$2" 'BEGIN { printf "%.2f", r / n }')"
-		emit 'BPF time of a run' "$name, $1" ns low "$(awk -v r="$runs" -v t="$ns" 'BEGIN { printf "%.1f", t / r }')"
+		emit 'BPF runs' "$1: $name" '' none "$(per "$runs" "$2")"
+		emit 'BPF ns a run' "$1: $name" ns low "$(per "$ns" "$runs")"
+		emit 'BPF ns in all' "$1: $name" ns low "$(per "$ns" "$2")"
 	done < <(grep '^prog ' <<< "$SAID")
-	emit 'BPF time in all' "$1" ns low "$(awk -v n="$2" '/^prog / { t += $4 } END { printf "%.1f", t / n }' <<< "$SAID")"
+	emit 'BPF ns in all' "$1: all" ns low "$(per "$(awk '/^prog / { t += $4 } END { print t }' <<< "$SAID")" "$2")"
 }
 
 bpf_connection() {
