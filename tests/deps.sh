@@ -15,7 +15,7 @@ build=(
 	"libmnl-dev /usr/include/libmnl/libmnl.h" "libcap-dev /usr/include/sys/capability.h" "pkg-config /usr/bin/pkg-config"
 )
 test=(
-	"libcmocka-dev /usr/include/cmocka.h" "iproute2 /usr/sbin/ip" "iptables /usr/sbin/iptables-nft"
+	"libcmocka-dev /usr/include/cmocka.h" "iproute2 /usr/sbin/ip" "iptables /usr/sbin/iptables-nft" "nftables /usr/sbin/nft"
 	"conntrack /usr/sbin/conntrack" "jq /usr/bin/jq" "strace /usr/bin/strace"
 	"util-linux /usr/bin/setpriv" "procps /usr/bin/pgrep" "libcap2-bin /usr/sbin/capsh" "gawk /usr/bin/gawk"
 	"musl-tools /usr/bin/musl-gcc" "golang-go /usr/bin/go" "default-jdk-headless /usr/bin/java"

@@ -57,6 +57,7 @@ figure() {
 	done
 }
 
+(($(nproc) > 1)) || { echo "$0: needs two cores" >&2 && exit 1; }
 chmod 711 "$TMP" # the app's web server is somebody else
 programs_built bench_connect bench_stream bench_datagram bench_sockopt
 ulimit -n "$(ulimit -Hn)"

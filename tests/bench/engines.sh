@@ -11,17 +11,6 @@
 PINS=/sys/fs/bpf/socktables/pods
 BENCH=$TESTS/bench DEMO=$TESTS/demo
 
-# redirect ENGINE POD: the pod redirects by this engine
-redirect() {
-	case $1 in
-	nftables)
-		pod_run "$2" nft -f "$BENCH/istio.nft" && ip -n "$2" address add ::6/128 dev lo nodad
-		;;
-	direct) engine_start none "$2" ;;
-	*) engine_start "$1" "$2" ;;
-	esac
-}
-
 # listens NETNS ADDRESS:PORT...
 listens() {
 	local at netns=$1
@@ -98,7 +87,7 @@ engine_check() {
 engine_up() {
 	local pod
 	for pod in "$1" "$1-web"; do
-		pod_make "$pod" && redirect "$1" "$pod" || return
+		pod_make "$pod" && engine_start "${1/direct/none}" "$pod" || return
 	done
 	web_start "$1" && engine_check "$1"
 }
