@@ -37,15 +37,6 @@ struct worker {
 	uint32_t n, times[MAX_TIMES];
 };
 
-static void check_original(const struct load *load, int fd)
-{
-	char text[ADDR_TEXT];
-
-	origdst_text(fd, load->dial.sa.sa_family == AF_INET ? SOL_IP : SOL_IPV6, text);
-	if (load->original && strcmp(text, load->original))
-		errx(1, "original destination %s, not %s", text, load->original);
-}
-
 /* A reset leaves no TIME_WAIT at either end, so that ports are not used up. */
 static void close_both(int client, int served)
 {
@@ -75,7 +66,7 @@ static uint64_t once(const struct load *load, int listener)
 	served = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	if (served < 0)
 		err(1, "accept");
-	check_original(load, served);
+	side_ask_original(load, served);
 	end = now_ns();
 	close_both(client, served);
 	return end - begin;

@@ -19,7 +19,7 @@ env_private "$@"
 # shellcheck disable=SC2034 # for figures.sh
 case ${1:-} in
 quick) ROUNDS=3 SELDOM=1 SECONDS_EACH=0.15 HTTP_SECONDS=1 QUERIES=2000 BPF_COUNT=2000 IPERF_BYTES=500M ;;
-full) ROUNDS=11 SELDOM=9 SECONDS_EACH=0.4 HTTP_SECONDS=1 QUERIES=5000 BPF_COUNT=5000 IPERF_BYTES=1G ;;
+full) ROUNDS=9 SELDOM=7 SECONDS_EACH=0.3 HTTP_SECONDS=1 QUERIES=5000 BPF_COUNT=5000 IPERF_BYTES=1G ;;
 *) echo "usage: $0 quick|full [REGEX], or list" >&2 && exit 2 ;;
 esac
 ONLY=${2:-}
@@ -49,7 +49,7 @@ figure() {
 	local i n=${#ENGINES[@]}
 	for ((i = 0; i < n; i++)); do
 		ENGINE=${ENGINES[(i + ROUND) % n]}
-		[[ $KIND != socktables || $ENGINE == socktables ]] || continue
+		[[ $KIND != @(ours|once) || $ENGINE == socktables ]] || continue
 		progress "round $ROUND/$ROUNDS: $ENGINE: $NAME"
 		"$@" && continue
 		echo "$0: $ENGINE: $NAME failed" >&2
@@ -66,7 +66,7 @@ for ((ROUND = 1; ROUND <= ROUNDS; ROUND++)); do
 	for row in "${FIGURES[@]}"; do
 		IFS='|' read -r KIND NAME command <<< "$row"
 		[[ $NAME =~ $ONLY ]] || continue
-		[[ $KIND != seldom || $ROUND -le $SELDOM ]] || continue
+		[[ $KIND != seldom || $ROUND -le $SELDOM ]] && [[ $KIND != once || $ROUND == 1 ]] || continue
 		read -ra command <<< "$command"
 		figure "${command[@]}"
 	done

@@ -8,7 +8,7 @@
 # destination in its configuration, as nobody could tell it.
 
 # shellcheck disable=SC2034 # for data.sh
-PINS=/sys/fs/bpf/socktables/pods
+POD_PINS=/sys/fs/bpf/socktables/pods
 BENCH=$TESTS/bench DEMO=$TESTS/demo
 
 # listens NETNS ADDRESS:PORT...

@@ -4,8 +4,8 @@
 # The figures: each function measures one engine once and prints, by emit, what it saw. Sourced by data.sh, after
 # engines.sh.
 
-# Which functions, on what, how often: "often", "seldom" (what takes a second or more), "socktables" (often, of
-# that engine alone). The first word of a name is what --only and the report's reader know it by.
+# When (often: each round; seldom: as often as time allows; ours: each round, socktables alone; once: the same, in the
+# first round), the name that --only looks at, and what to call.
 FIGURES=(
 	'often|connections outbound, 1 core|connections out 0'
 	'often|connections outbound, 2 cores|connections out 0,1'
@@ -28,12 +28,12 @@ FIGURES=(
 	'often|not redirected, excluded port|not_redirected excluded'
 	'often|not redirected, local|not_redirected local'
 	'often|not redirected, getsockopt|getsockopt_'
-	'socktables|bpf outbound connection|bpf_connection out'
-	'socktables|bpf inbound connection|bpf_connection in'
-	'socktables|bpf connection not redirected|bpf_connection excluded'
-	'socktables|bpf query, connected|bpf_query connected'
-	'socktables|bpf query, unconnected|bpf_query unconnected'
-	'socktables|bpf established traffic|bpf_traffic'
+	'ours|bpf outbound connection|bpf_connection out'
+	'ours|bpf inbound connection|bpf_connection in'
+	'ours|bpf connection not redirected|bpf_connection excluded'
+	'ours|bpf query, connected|bpf_query connected'
+	'ours|bpf query, unconnected|bpf_query unconnected'
+	'once|bpf established traffic|bpf_traffic'
 )
 
 # emit FIGURE PARAM UNIT BETTER VALUE
@@ -176,21 +176,21 @@ bpf_connection() {
 	local what
 	what="$(direction "$1") connection"
 	[[ $1 != excluded ]] || what='connection not redirected'
-	load connect "$1" -n "$BPF_COUNT" -c 0 -p "$PINS/$ENGINE" && programs "$what" "$BPF_COUNT"
+	load connect "$1" -n "$BPF_COUNT" -c 0 -p "$POD_PINS/$ENGINE" && programs "$what" "$BPF_COUNT"
 }
 
 bpf_query() {
-	load datagram dns -m "$1" -n "$BPF_COUNT" -c 0 -p "$PINS/$ENGINE" && programs "query, $1" "$BPF_COUNT"
+	load datagram dns -m "$1" -n "$BPF_COUNT" -c 0 -p "$POD_PINS/$ENGINE" && programs "query, $1" "$BPF_COUNT"
 }
 
 # How often anything runs while a connection that is there is used. It never does.
 bpf_traffic() {
 	local where
 	for where in out in; do
-		load stream "$where" -m trips -b 64 -n 10000 -c 0 -p "$PINS/$ENGINE" || return
+		load stream "$where" -m trips -b 64 -n 10000 -c 0 -p "$POD_PINS/$ENGINE" || return
 		emit 'BPF runs in all' "10,000 round trips, $(direction "$where")" runs none \
 			"$(awk '/^prog / { n += $3 } END { print n + 0 }' <<< "$SAID")"
-		load stream "$where" -m bulk -b 65536 -n 16384 -c 0 -p "$PINS/$ENGINE" || return
+		load stream "$where" -m bulk -b 65536 -n 16384 -c 0 -p "$POD_PINS/$ENGINE" || return
 		emit 'BPF runs in all' "1 GiB, $(direction "$where")" runs none \
 			"$(awk '/^prog / { n += $3 } END { print n + 0 }' <<< "$SAID")"
 	done

@@ -5,7 +5,6 @@
 
 #include <err.h>
 #include <fcntl.h>
-#include <netinet/tcp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,9 @@
 #include <unistd.h>
 
 #define BACKLOG 4096
+#ifndef SO_ORIGINAL_DST
+#define SO_ORIGINAL_DST 80 /* the same number for SOL_IP and SOL_IPV6 */
+#endif
 
 static void bad(const char *what, const char *text)
 {
@@ -74,7 +76,7 @@ struct load load_parse(int argc, char **argv, const char *usage)
 			parse_side(&load.server, optarg);
 			break;
 		case 'o':
-			load.original = optarg;
+			parse_addr(&load.original, optarg);
 			break;
 		case 'p':
 			load.pins = optarg;
@@ -153,12 +155,10 @@ void side_pin(const struct load *load, int worker)
 
 int side_socket(const union addr *a, int type)
 {
-	int fd = socket(a->sa.sa_family, type | SOCK_CLOEXEC, 0), one = 1;
+	int fd = socket(a->sa.sa_family, type | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		err(1, "socket");
-	if (type == SOCK_STREAM)
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	return fd;
 }
 
@@ -181,6 +181,31 @@ int side_dial(const struct load *load, int type)
 	if (connect(fd, &load->dial.sa, addr_len(&load->dial)))
 		err(1, "connect");
 	return fd;
+}
+
+/* addr_same() compares texts, which would take time. */
+static bool same(const union addr *a, const union addr *b)
+{
+	return a->sa.sa_family == b->sa.sa_family && a->in.sin_port == b->in.sin_port &&
+	       (a->sa.sa_family == AF_INET
+			? a->in.sin_addr.s_addr == b->in.sin_addr.s_addr
+			: IN6_ARE_ADDR_EQUAL(&a->in6.sin6_addr, &b->in6.sin6_addr));
+}
+
+void side_ask_original(const struct load *load, int fd)
+{
+	int level = load->dial.sa.sa_family == AF_INET ? SOL_IP : SOL_IPV6;
+	char got_text[ADDR_TEXT] = "none", want_text[ADDR_TEXT];
+	union addr got = {};
+	socklen_t len = sizeof(got);
+	int failed = getsockopt(fd, level, SO_ORIGINAL_DST, &got, &len);
+
+	if (!load->original.sa.sa_family || (!failed && same(&got, &load->original)))
+		return;
+	if (!failed)
+		addr_text(&got, got_text);
+	addr_text(&load->original, want_text);
+	errx(1, "original destination %s, not %s", got_text, want_text);
 }
 
 static uint64_t clock_ns(clockid_t clock)

@@ -26,12 +26,12 @@ struct side {
 struct load {
 	struct side client, server;
 	union addr dial, listen;
-	const char *original; /* what the server must be told; NULL: whatever it is told */
-	const char *pins;     /* count what the BPF programs do whose links are pinned there */
-	const char *mode;     /* the generator's own, or NULL */
-	uint64_t count;	      /* stop after that many, or */
-	double seconds;	      /* after that long */
-	int workers;	      /* one for each CPU that was named; 1 if none was */
+	union addr original; /* what the server must be told; of no family: anything */
+	const char *pins;    /* count what the BPF programs do whose links are pinned there */
+	const char *mode;    /* the generator's own, or NULL */
+	uint64_t count;	     /* stop after that many, or */
+	double seconds;	     /* after that long */
+	int workers;	     /* one for each CPU that was named; 1 if none was */
 	int cpus[SIDE_WORKERS];
 	int size; /* bytes of a message */
 };
@@ -46,6 +46,9 @@ void side_pin(const struct load *load, int worker);
 int side_socket(const union addr *a, int type); /* of the family of A */
 int side_listener(const struct load *load, int type);
 int side_dial(const struct load *load, int type);
+
+/* What a proxy does first with a connection that it accepted: it asks for the original destination. */
+void side_ask_original(const struct load *load, int fd);
 
 uint64_t now_ns(void);
 uint64_t cpu_ns(void); /* of this process, with what the kernel did within it */

@@ -11,6 +11,7 @@
 
 #include <err.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +56,13 @@ static void transfer(int from, int to, size_t size)
 	}
 }
 
+static void no_delay(int fd)
+{
+	int one = 1;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+}
+
 static double measure(const struct load *load, int client, int served)
 {
 	bool trips = !strcmp(load->mode, "trips");
@@ -81,7 +89,6 @@ int main(int argc, char **argv)
 {
 	struct load load = load_parse(argc, argv, usage);
 	int listener, client, served;
-	char original[ADDR_TEXT];
 
 	if (!load.mode || (strcmp(load.mode, "trips") && strcmp(load.mode, "bulk")) ||
 	    load.size <= 0)
@@ -98,9 +105,9 @@ int main(int argc, char **argv)
 	served = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	if (served < 0)
 		err(1, "accept");
-	origdst_text(served, load.dial.sa.sa_family == AF_INET ? SOL_IP : SOL_IPV6, original);
-	if (load.original && strcmp(original, load.original))
-		errx(1, "original destination %s, not %s", original, load.original);
+	side_ask_original(&load, served);
+	no_delay(client);
+	no_delay(served);
 	printf("rate %.1f\n", measure(&load, client, served));
 	free(sent);
 	free(received);

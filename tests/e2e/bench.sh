@@ -11,6 +11,8 @@ env_private "$@"
 . "$TESTS/diff/engine.sh"
 # shellcheck source=tests/bench/engines.sh
 . "$TESTS/bench/engines.sh"
+# shellcheck source=tests/e2e/e2e.sh
+. "$TESTS/e2e/e2e.sh"
 # shellcheck source=tests/bench/figures.sh
 . "$TESTS/bench/figures.sh"
 
@@ -156,21 +158,19 @@ socktables_stop socktables
 # Some of the flows of the differential test; all of them: tests/diff/diff.sh --engine iptables-nft --engine nftables
 "$DIFF/matrix.sh" | awk 'NR % 9 == 0' > "$TMP/matrix"
 cut -f 2 "$TMP/matrix" > "$TMP/rows"
+alike() {
+	for ENGINE in iptables-nft nftables; do
+		engine_run "$ENGINE" "diff-$ENGINE" "$TMP/rows" > "$TMP/result.$ENGINE" || return 1
+	done
+	awk -v ref=iptables-nft -v other=nftables -v partial=1 -v limit=5 -f "$DIFF/compare.awk" \
+		"$TMP/matrix" /dev/null "$TMP/result.iptables-nft" "$TMP/result.nftables" > "$TMP/alike"
+	not grep -v '^ok ' "$TMP/alike"
+	grep -q '^ok ' "$TMP/alike"
+}
 if why=$(engine_missing iptables-nft || engine_missing nftables); then
 	skip "nftables redirects as iptables does" "$why"
 else
-	for ENGINE in iptables-nft nftables; do
-		engine_run "$ENGINE" "diff-$ENGINE" "$TMP/rows" > "$TMP/result.$ENGINE" 2> "$TMP/log" ||
-			fail "$ENGINE runs" "$TMP/log"
-	done
-	while read -r line; do
-		case $line in
-		'ok '*) ok "${line#ok }" ;;
-		'not ok '*) fail "${line#not ok }" ;;
-		*) echo "$line" ;;
-		esac
-	done < <(awk -v ref=iptables-nft -v other=nftables -v partial=1 -v limit=5 -f "$DIFF/compare.awk" \
-		"$TMP/matrix" /dev/null "$TMP/result.iptables-nft" "$TMP/result.nftables")
+	check "nftables redirects as iptables does: $(wc -l < "$TMP/rows") flows" alike
 fi
 
 # --- the command ----------------------------------------------------------------------------------------------------
