@@ -45,7 +45,7 @@ E2E_PROGRAMS := $(filter-out $(E2E_PRELOADED) %.bpf,$(basename $(notdir $(wildca
 T := $(B)/tests
 SKELS := $(B)/st_all.skel.h $(B)/st_live.skel.h $(T)/kernel_test.skel.h $(T)/lb.skel.h
 
-.PHONY: all help demo test bench bench-programs soak vm test-programs sanitized budgets lint format clean
+.PHONY: all help demo test bench bench-programs scale soak vm test-programs sanitized budgets lint format clean
 .DELETE_ON_ERROR:
 .PRECIOUS: $(T)/e2e/%.o $(T)/fuzz/%.o
 
@@ -126,6 +126,12 @@ bench:				## measure it against iptables and nftables (root); QUICK=1: in two mi
 	$(Q)tests/deps.sh build test bench
 	$(Q)$(MAKE) --no-print-directory all bench-programs
 	$(Q)tests/bench/bench.sh $(if $(filter 1,$(QUICK)),--quick,--full)
+
+scale:				## 1,000 attached pods, traffic and updates (root); PODS=200
+	$(Q)tests/deps.sh build test
+	$(Q)$(MAKE) --no-print-directory all test-programs
+	$(Q)mkdir -p $(B)/scale && rm -f $(B)/scale/*
+	$(Q)SUITE_SECONDS=3600 SCALE_PODS=$(or $(PODS),1000) SCALE_TSV=$(abspath $(B))/scale/curve.tsv tests/run.sh scale
 
 # What runs for hours if it is let, at random. The three share the time; each may take a while to end.
 HOURS ?= 3

@@ -13,6 +13,7 @@
 #include <bpf/bpf.h>
 
 #include "bpffs.h"
+#include "enter.h"
 #include "idmap.h"
 #include "pod_env.h"
 #include "pod_impl.h"
@@ -238,6 +239,30 @@ static int drop_leftovers(const struct datapath *dp, __u32 policy_id, struct st_
 	return maps_drop_rules(dp, policy_id, e);
 }
 
+/* To lo come connections that TPROXY wants; without it they pass before anybody looks at the policy. */
+static int follow_mode(const struct datapath *dp, __u64 cookie, const struct policy *old,
+		       const struct policy *p, struct st_err *e)
+{
+	char dir[PATH_MAX], path[PATH_MAX + 32];
+	int prog, link, err;
+
+	if (!(p->flags & ~old->flags & POLICY_TPROXY))
+		return 0;
+	bpffs_pod_dir(p->name, dir);
+	snprintf(path, sizeof(path), "%s/" INBOUND_NAME, dir);
+	link = bpf_obj_get(path);
+	if (link < 0)
+		return err_sys(e, errno, "pin", path);
+	prog = enter_load(dp, cookie, 0, e);
+	err = prog;
+	if (prog >= 0) {
+		err = bpf_link_update(link, prog, NULL) ? err_sys(e, errno, "link", path) : 0;
+		close(prog);
+	}
+	close(link);
+	return err;
+}
+
 int pod_replace_rules(const struct datapath *dp, const struct netns *ns, const struct policy *old,
 		      struct ruleset *rs, struct st_err *e)
 {
@@ -264,6 +289,7 @@ int pod_replace_rules(const struct datapath *dp, const struct netns *ns, const s
 	err = record_missing(dp, ns->cookie, old, missing, e);
 	err = err ?: pod_env_add(ns, p, missing, e);
 	err = err ?: maps_put_rules(dp, rs, e);
+	err = err ?: follow_mode(dp, ns->cookie, old, p, e);
 	err = err ?: put_policy(dp, ns->cookie, p, e);
 	if (err) {
 		undo_replace(dp, ns, old, p, missing);

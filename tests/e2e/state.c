@@ -22,12 +22,10 @@
 #include "../../include/policy.h"
 
 #define BPFFS "/sys/fs/bpf"
-#define PODS_MAX 256
-
 static struct owner {
 	__u64 cookie;
 	struct policy policy;
-} owners[PODS_MAX];
+} owners[ST_PODS_MAX];
 static int nr_owners;
 
 static int print_pin(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -95,7 +93,7 @@ static void print_policy(int fd, const void *key)
 	struct owner *o = &owners[nr_owners];
 	struct policy *p = &o->policy;
 
-	if (nr_owners == PODS_MAX || bpf_map_lookup_elem(fd, key, p))
+	if (nr_owners == ST_PODS_MAX || bpf_map_lookup_elem(fd, key, p))
 		return;
 	memcpy(&o->cookie, key, sizeof(o->cookie));
 	nr_owners++;
