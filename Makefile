@@ -45,7 +45,7 @@ E2E_PROGRAMS := $(filter-out $(E2E_PRELOADED) %.bpf,$(basename $(notdir $(wildca
 T := $(B)/tests
 SKELS := $(B)/st_all.skel.h $(B)/st_live.skel.h $(T)/kernel_test.skel.h $(T)/lb.skel.h
 
-.PHONY: all help demo test soak vm test-programs sanitized budgets lint format clean
+.PHONY: all help demo test bench bench-programs scale soak vm test-programs sanitized budgets lint format clean
 .DELETE_ON_ERROR:
 .PRECIOUS: $(T)/e2e/%.o $(T)/fuzz/%.o
 
@@ -121,6 +121,18 @@ test:				## run every test (root); TESTS='unit_verdict_test diff' for some
 	$(Q)$(MAKE) --no-print-directory all test-programs
 	$(Q)tests/run.sh $(TESTS)
 
+# What it costs beside the other ways to do it: build/bench/results.md.
+bench:				## measure it against iptables and nftables (root); QUICK=1: in two minutes
+	$(Q)tests/deps.sh build test bench
+	$(Q)$(MAKE) --no-print-directory all bench-programs
+	$(Q)tests/bench/bench.sh $(if $(filter 1,$(QUICK)),--quick,--full)
+
+scale:				## 1,000 attached pods, traffic and updates (root); PODS=200
+	$(Q)tests/deps.sh build test
+	$(Q)$(MAKE) --no-print-directory all test-programs
+	$(Q)mkdir -p $(B)/scale && rm -f $(B)/scale/*
+	$(Q)SUITE_SECONDS=3600 SCALE_PODS=$(or $(PODS),1000) SCALE_TSV=$(abspath $(B))/scale/curve.tsv tests/run.sh scale
+
 # What runs for hours if it is let, at random. The three share the time; each may take a while to end.
 HOURS ?= 3
 FLOWS ?= 300
@@ -163,6 +175,20 @@ $(T)/diff_random: $(T)/diff/random.o $(T)/diff/emit.o $(DIFF_POLICY)
 $(DIFF_PROGRAMS):
 	$(call msg,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ -o $@
+
+# Load generators: one program each, and what they share.
+BENCH_SHARED := side runs
+BENCH_PROGRAMS := $(patsubst %,$(T)/bench_%,$(filter-out $(BENCH_SHARED),$(basename $(notdir $(wildcard tests/bench/*.c)))))
+
+$(T)/bench/%.o: tests/bench/%.c
+	$(call msg,CC)
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(BENCH_PROGRAMS): $(T)/bench_%: $(T)/bench/%.o $(patsubst %,$(T)/bench/%.o,$(BENCH_SHARED)) $(T)/diff/addr.o
+	$(call msg,LINK)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+bench-programs: $(BENCH_PROGRAMS)
 
 # libFuzzer is clang's; everything that a fuzzer sees is built anew with its instrumentation.
 FUZZ_FLAGS := -g -O1 -std=gnu11 $(WARN) -fsanitize=fuzzer,address,undefined \
@@ -214,7 +240,7 @@ sanitized:
 	$(Q)$(MAKE) --no-print-directory SAN=1 B=$(B)/san $(B)/san/socktables \
 		$(patsubst %,$(B)/san/tests/unit_%,$(UNIT_TESTS))
 
-test-programs: sanitized $(OTHER_BUILDS) $(patsubst %,$(T)/e2e_%,$(E2E_PROGRAMS)) $(patsubst %,$(T)/e2e_%.so,$(E2E_PRELOADED)) $(DIFF_PROGRAMS) \
+test-programs: sanitized $(OTHER_BUILDS) $(patsubst %,$(T)/e2e_%,$(E2E_PROGRAMS)) $(patsubst %,$(T)/e2e_%.so,$(E2E_PRELOADED)) $(DIFF_PROGRAMS) $(BENCH_PROGRAMS) \
 	$(patsubst %,$(T)/unit_%,$(UNIT_TESTS)) $(patsubst %,$(T)/fuzz_%,$(FUZZERS))
 
 clean:				## remove what was built

@@ -82,16 +82,16 @@ struct version {
 
 /* Value of st_policy, under the pod's netns cookie. Replaced as a whole, never in place. */
 struct policy {
-	__u32 id;	     /* owner of this policy's entries in st_class and st_ids; never 0 */
-	__u32 flags;	     /* enum policy_flag */
-	__u32 uid, gid;	     /* the first proxy uid and gid, ids of the init user namespace */
+	__u32 id;	/* owner of this policy's entries in st_class and st_ids: see OTHER_ID */
+	__u32 flags;	/* enum policy_flag */
+	__u32 uid, gid; /* the first proxy uid and gid, ids of the init user namespace */
 	__u16 outbound_port; /* 15001, host order */
 	__u16 inbound_port;  /* 15006, host order */
-	__u32 other_id;	     /* of this pod's, too, and to be removed; 0: none */
-	struct addr src4;    /* what the pod's own traffic leaves with; all zero: */
-	struct addr src6;    /* no such address */
-	__u32 tproxy_mark;   /* of what the proxy sends with a client's address */
-	__u32 tproxy_table;  /* where it leads to lo */
+	__u32 pad;
+	struct addr src4;   /* what the pod's own traffic leaves with; all zero: */
+	struct addr src6;   /* no such address */
+	__u32 tproxy_mark;  /* of what the proxy sends with a client's address */
+	__u32 tproxy_table; /* where it leads to lo */
 	__u64 cgroup_id;
 	__u64 netns_dev, netns_ino;
 	char name[ST_NAME_MAX];
@@ -102,6 +102,11 @@ struct policy {
 	__u32 wildcard; /* 1 + listens when such a listener was seen last */
 	__u32 room[8];	/* 0; for fields that a flag says are there */
 };
+
+/* A pod has two ids in turn, and what stands under the one that is not its policy's is to be removed:
+ * a new policy's lists that never came into force, or an old one's. Neither is 0.
+ */
+#define OTHER_ID(id) ((id) ^ 1)
 
 /* What a destination is, for one policy: value of st_class. The loader gives every prefix the bits
  * of all prefixes that cover it, so that one longest match answers for every list at once.

@@ -15,7 +15,7 @@ build=(
 	"libmnl-dev /usr/include/libmnl/libmnl.h" "libcap-dev /usr/include/sys/capability.h" "pkg-config /usr/bin/pkg-config"
 )
 test=(
-	"libcmocka-dev /usr/include/cmocka.h" "iproute2 /usr/sbin/ip" "iptables /usr/sbin/iptables-nft"
+	"libcmocka-dev /usr/include/cmocka.h" "iproute2 /usr/sbin/ip" "iptables /usr/sbin/iptables-nft" "nftables /usr/sbin/nft"
 	"conntrack /usr/sbin/conntrack" "jq /usr/bin/jq" "strace /usr/bin/strace"
 	"util-linux /usr/bin/setpriv" "procps /usr/bin/pgrep" "libcap2-bin /usr/sbin/capsh" "gawk /usr/bin/gawk"
 	"musl-tools /usr/bin/musl-gcc" "golang-go /usr/bin/go" "default-jdk-headless /usr/bin/java"
@@ -27,6 +27,12 @@ demo=(
 	"iproute2 /usr/sbin/ip" "haproxy /usr/sbin/haproxy" "shadowsocks-libev /usr/bin/ss-redir"
 	"dnsmasq-base /usr/sbin/dnsmasq" "nginx-light /usr/sbin/nginx" "curl /usr/bin/curl"
 	"bind9-dnsutils /usr/bin/dig" "util-linux /usr/bin/setpriv" "iptables /usr/sbin/iptables-nft"
+)
+bench=(
+	"iproute2 /usr/sbin/ip" "iptables /usr/sbin/iptables-nft" "nftables /usr/sbin/nft" "util-linux /usr/bin/setpriv"
+	"haproxy /usr/sbin/haproxy" "nginx-light /usr/sbin/nginx" "dnsmasq-base /usr/sbin/dnsmasq" "conntrack /usr/sbin/conntrack"
+	"wrk /usr/bin/wrk" "iperf3 /usr/bin/iperf3" "dnsperf /usr/bin/dnsperf" "jq /usr/bin/jq"
+	"gawk /usr/bin/gawk" "curl /usr/bin/curl" "bind9-dnsutils /usr/bin/dig" "gnuplot-nox /usr/bin/gnuplot"
 )
 vm=(
 	"qemu-system-x86 /usr/bin/qemu-system-x86_64" "busybox-static /bin/busybox" "cpio /usr/bin/cpio"

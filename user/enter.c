@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
 
 #include <bpf/bpf.h>
 
@@ -17,49 +19,65 @@
 #define FP BPF_REG_10
 
 /* As in the kernel's <linux/filter.h>, which is not for user space. */
-#define SET(dst, number)                                                               \
-	{                                                                              \
-		.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = (dst), .imm = (number) \
-	}
-#define COPY(dst, src)                                                                  \
-	{                                                                               \
-		.code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = (dst), .src_reg = (src) \
-	}
-#define ADD(dst, number)                                                               \
-	{                                                                              \
-		.code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = (dst), .imm = (number) \
-	}
-#define STORE_ZERO(dst, offset)                                                     \
-	{                                                                           \
-		.code = BPF_ST | BPF_MEM | BPF_W, .dst_reg = (dst), .off = (offset) \
-	}
-#define STORE(dst, offset, src)                                                        \
-	{                                                                              \
-		.code = BPF_STX | BPF_MEM | BPF_DW, .dst_reg = (dst), .off = (offset), \
-		.src_reg = (src)                                                       \
-	}
-#define WIDE(dst, src, low, high)                                                                \
-	{ .code = BPF_LD | BPF_IMM | BPF_DW, .dst_reg = (dst), .src_reg = (src), .imm = (low) }, \
-	{                                                                                        \
-		.imm = (high)                                                                    \
-	}
+/* clang-format off */
+#define SET(dst, number) { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = (dst), .imm = (number) }
+#define COPY(dst, src) { .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = (dst), .src_reg = (src) }
+#define ADD(dst, number) { .code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = (dst), .imm = (number) }
+#define OR(dst, src) { .code = BPF_ALU64 | BPF_OR | BPF_X, .dst_reg = (dst), .src_reg = (src) }
+#define SHIFT_RIGHT(dst, n) { .code = BPF_ALU64 | BPF_RSH | BPF_K, .dst_reg = (dst), .imm = (n) }
+#define NTOHL(dst) { .code = BPF_ALU | BPF_END | BPF_TO_BE, .dst_reg = (dst), .imm = 32 }
+#define LOAD(dst, src, field) { .code = BPF_LDX | BPF_MEM | BPF_W, .dst_reg = (dst), \
+	.src_reg = (src), .off = offsetof(struct bpf_sk_lookup, field) }
+#define STORE_ZERO(dst, offset) { .code = BPF_ST | BPF_MEM | BPF_W, .dst_reg = (dst), .off = (offset) }
+#define STORE(dst, field, src) { .code = BPF_STX | BPF_MEM | BPF_DW, .dst_reg = (dst), \
+	.off = offsetof(struct caller, field), .src_reg = (src) }
+#define WIDE(dst, src, low, high) { .code = BPF_LD | BPF_IMM | BPF_DW, .dst_reg = (dst), \
+	.src_reg = (src), .imm = (low) }, { .imm = (high) }
 #define MAP(dst, fd) WIDE(dst, BPF_PSEUDO_MAP_FD, fd, 0)
-#define CALL(helper)                                        \
-	{                                                   \
-		.code = BPF_JMP | BPF_CALL, .imm = (helper) \
-	}
-#define SKIP_IF_ZERO(reg, n)                                                    \
-	{                                                                       \
-		.code = BPF_JMP | BPF_JEQ | BPF_K, .dst_reg = (reg), .off = (n) \
-	}
-#define EXIT                               \
-	{                                  \
-		.code = BPF_JMP | BPF_EXIT \
-	}
+#define CALL(helper) { .code = BPF_JMP | BPF_CALL, .imm = (helper) }
+#define SKIP(n) { .code = BPF_JMP | BPF_JA, .off = (n) }
+#define SKIP_IF(reg, number, n) { .code = BPF_JMP | BPF_JEQ | BPF_K, .dst_reg = (reg), \
+	.imm = (number), .off = (n) }
+#define SKIP_UNLESS(reg, number, n) { .code = BPF_JMP | BPF_JNE | BPF_K, .dst_reg = (reg), \
+	.imm = (number), .off = (n) }
+#define EXIT { .code = BPF_JMP | BPF_EXIT }
+/* clang-format on */
 
-int enter_load(const struct datapath *dp, __u64 netns_cookie, struct st_err *e)
+/* What most connections of a pod are, the redirected ones: to lo. The result is st_inbound's. */
+static const struct bpf_insn pass_loopback[] = {
+	LOAD(R2, R1, family),
+	SKIP_UNLESS(R2, AF_INET, 5),
+	/* if (local_ip4 is in 127.0.0.0/8) pass */
+	LOAD(R2, R1, local_ip4),
+	NTOHL(R2),
+	SHIFT_RIGHT(R2, 24),
+	SKIP_IF(R2, 127, 10),
+	SKIP(11),
+	/* if (local_ip6 is ::1) pass */
+	LOAD(R2, R1, local_ip6[0]),
+	LOAD(R3, R1, local_ip6[1]),
+	OR(R2, R3),
+	LOAD(R3, R1, local_ip6[2]),
+	OR(R2, R3),
+	SKIP_UNLESS(R2, 0, 5),
+	LOAD(R3, R1, local_ip6[3]),
+	NTOHL(R3),
+	SKIP_UNLESS(R3, 1, 2),
+	/* pass: */
+	SET(R0, SK_PASS),
+	EXIT,
+};
+
+#define LENGTH(code) (sizeof(code) / sizeof(*(code)))
+
+int enter_load(const struct datapath *dp, __u64 netns_cookie, int loopback_passes, struct st_err *e)
 {
-	const struct bpf_insn code[] = {
+	const struct bpf_insn jump[] = {
+		/* if (protocol != TCP) pass */
+		LOAD(R2, R1, protocol),
+		SKIP_IF(R2, ST_TCP, 2),
+		SET(R0, SK_PASS),
+		EXIT,
 		COPY(CTX, R1),
 		/* c = &st_caller[0] */
 		STORE_ZERO(FP, -4),
@@ -67,11 +85,11 @@ int enter_load(const struct datapath *dp, __u64 netns_cookie, struct st_err *e)
 		ADD(R2, -4),
 		MAP(R1, dp->map[MAP_st_caller]),
 		CALL(BPF_FUNC_map_lookup_elem),
-		SKIP_IF_ZERO(R0, 9),
+		SKIP_IF(R0, 0, 9),
 		/* *c = { ctx, netns_cookie } */
-		STORE(R0, offsetof(struct caller, ctx), CTX),
+		STORE(R0, ctx, CTX),
 		WIDE(R1, 0, (__u32)netns_cookie, netns_cookie >> 32),
-		STORE(R0, offsetof(struct caller, netns), R1),
+		STORE(R0, netns, R1),
 		/* goto st_jump[0] */
 		COPY(R1, CTX),
 		MAP(R2, dp->map[MAP_st_jump]),
@@ -82,8 +100,13 @@ int enter_load(const struct datapath *dp, __u64 netns_cookie, struct st_err *e)
 		EXIT,
 	};
 	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_SK_LOOKUP);
-	int fd = bpf_prog_load(BPF_PROG_TYPE_SK_LOOKUP, ENTER_NAME, "GPL", code,
-			       sizeof(code) / sizeof(*code), &opts);
+	struct bpf_insn code[LENGTH(pass_loopback) + LENGTH(jump)];
+	size_t n = loopback_passes ? LENGTH(pass_loopback) : 0;
+	int fd;
 
+	memcpy(code, pass_loopback, n * sizeof(*code));
+	memcpy(code + n, jump, sizeof(jump));
+	fd = bpf_prog_load(BPF_PROG_TYPE_SK_LOOKUP, ENTER_NAME, "GPL", code, n + LENGTH(jump),
+			   &opts);
 	return fd < 0 ? probe_explain(errno, "", e) : fd;
 }

@@ -9,8 +9,10 @@
 #include "datapath.h"
 
 /* Loads it. Returns a file descriptor, or -errno with e filled. Takes CAP_PERFMON, as the program writes
- * a kernel address into a map.
+ * a kernel address into a map. loopback_passes: connections to lo are none of ours, and not worth a jump;
+ * so it is but with POLICY_TPROXY.
  */
-int enter_load(const struct datapath *dp, __u64 netns_cookie, struct st_err *e);
+int enter_load(const struct datapath *dp, __u64 netns_cookie, int loopback_passes,
+	       struct st_err *e);
 
 #endif

@@ -113,10 +113,10 @@ static int is_there(enum gone_kind kind, __u32 id)
 
 void gone_wait(const struct gone *g)
 {
-	const struct timespec tick = { .tv_nsec = 1000000 };
+	const struct timespec tick = { .tv_nsec = 100000 };
 	int tries, i = 0;
 
-	for (tries = 0; tries < 2000 && i < g->nr; tries++) {
+	for (tries = 0; tries < 20000 && i < g->nr; tries++) {
 		while (i < g->nr && !is_there(g->v[i].kind, g->v[i].id))
 			i++;
 		if (i < g->nr)

@@ -31,7 +31,7 @@ static const struct command commands[] = {
 	  cmd_attach, attach_tables, 2, ON_PODS | LOADING, CAPS(SYS_PTRACE) },
 	{ "update", "NAME [policy]", "give an attached pod a new policy",
 	  "  socktables update web -o 15020,3306\n" ABOUT_LISTS, cmd_update, update_tables, 1,
-	  ON_PODS, CAPS(SYS_PTRACE) },
+	  ON_PODS, CAPS(SYS_PTRACE) | CAPS(PERFMON) },
 	{ "detach", "NAME | --all [--stale] [--drain]", "stop capturing, from any state",
 	  "  socktables detach web\n"
 	  "  socktables detach web --drain=30\n"

@@ -13,6 +13,7 @@
 #include <bpf/bpf.h>
 
 #include "bpffs.h"
+#include "enter.h"
 #include "idmap.h"
 #include "pod_env.h"
 #include "pod_impl.h"
@@ -86,13 +87,15 @@ static int resolve_ids(const struct pod_spec *spec, const struct netns *ns, stru
 	return err;
 }
 
-__u32 pod_new_id(void)
+/* Of a pod's two ids the first. */
+static __u32 new_id(void)
 {
 	__u32 id;
 
 	do {
 		if (getrandom(&id, sizeof(id), 0) < 0)
 			id = 0;
+		id &= ~1u;
 	} while (!id);
 	return id;
 }
@@ -126,7 +129,7 @@ int pod_make_rules(const struct pod_spec *spec, const struct netns *ns, struct r
 	netns_facts_free(&facts);
 	config_free_owners(&c);
 	if (!err)
-		rs->policy.id = pod_new_id();
+		rs->policy.id = new_id();
 	return err;
 }
 
@@ -171,28 +174,10 @@ static int put_policy(const struct datapath *dp, __u64 cookie, const struct poli
 	return err;
 }
 
-/* What was added, and recorded for whoever comes after us if we are killed, is taken away. */
-static void undo_replace(const struct datapath *dp, const struct netns *ns,
-			 const struct policy *old, const struct policy *p, __u32 added)
+/* The new policy's id, name, place and flags. */
+static void prepare_replace(const struct policy *old, struct policy *p, __u32 missing)
 {
-	struct st_err ignored = {};
-	struct policy back = *old;
-
-	if (maps_drop_rules(dp, p->id, &ignored))
-		back.other_id = p->id;
-	if (pod_env_remove(ns, p, added, &ignored))
-		back.flags |= added;
-	put_policy(dp, ns->cookie, &back, &ignored);
-}
-
-/* The new policy's name, place and flags, and the old one as it is while both have lists. */
-static void prepare_replace(const struct policy *old, struct policy *p, struct policy *before,
-			    __u32 missing)
-{
-	*before = *old;
-	before->flags |= missing;
-	before->other_id = p->id;
-	p->other_id = old->id;
+	p->id = OTHER_ID(old->id);
 	p->cgroup_id = old->cgroup_id;
 	p->netns_dev = old->netns_dev;
 	p->netns_ino = old->netns_ino;
@@ -200,11 +185,89 @@ static void prepare_replace(const struct policy *old, struct policy *p, struct p
 	p->flags |= POLICY_ACTIVE | missing | (old->flags & POLICY_ADDED);
 }
 
+/* What is added to the pod's namespace is recorded first, for whoever comes after us if we are killed. */
+static int record_missing(const struct datapath *dp, __u64 cookie, const struct policy *old,
+			  __u32 missing, struct st_err *e)
+{
+	struct policy p = *old;
+
+	if (!missing)
+		return 0;
+	p.flags |= missing;
+	return put_policy(dp, cookie, &p, e);
+}
+
+static void undo_replace(const struct datapath *dp, const struct netns *ns,
+			 const struct policy *old, const struct policy *p, __u32 missing)
+{
+	__u32 added = missing & ~old->flags;
+	struct st_err ignored = {};
+	struct policy back = *old;
+
+	maps_drop_rules(dp, p->id, &ignored);
+	if (pod_env_remove(ns, p, added, &ignored))
+		back.flags |= added;
+	if (missing)
+		put_policy(dp, ns->cookie, &back, &ignored);
+}
+
+/* What the old policy needed, and the new one does not. */
+static int finish_replace(const struct datapath *dp, const struct netns *ns,
+			  const struct policy *old, struct policy *p, __u32 spare, struct st_err *e)
+{
+	int err = maps_drop_rules(dp, old->id, e);
+
+	if (!err && spare) {
+		err = pod_env_remove(ns, old, spare, e);
+		p->flags &= ~spare;
+		err = err ?: put_policy(dp, ns->cookie, p, e);
+	}
+	if (err)
+		err_hint(e, "the new policy is in force; what is left of the old one goes with the "
+			    "next update, or with detach");
+	return err;
+}
+
+/* Of an update that was killed, maybe just now, when programs still hold the policy. */
+static int drop_leftovers(const struct datapath *dp, __u32 policy_id, struct st_err *e)
+{
+	int err = maps_has_rules(dp, policy_id, e);
+
+	if (err <= 0)
+		return err;
+	pod_wait_for_readers();
+	return maps_drop_rules(dp, policy_id, e);
+}
+
+/* To lo come connections that TPROXY wants; without it they pass before anybody looks at the policy. */
+static int follow_mode(const struct datapath *dp, __u64 cookie, const struct policy *old,
+		       const struct policy *p, struct st_err *e)
+{
+	char dir[PATH_MAX], path[PATH_MAX + 32];
+	int prog, link, err;
+
+	if (!(p->flags & ~old->flags & POLICY_TPROXY))
+		return 0;
+	bpffs_pod_dir(p->name, dir);
+	snprintf(path, sizeof(path), "%s/" INBOUND_NAME, dir);
+	link = bpf_obj_get(path);
+	if (link < 0)
+		return err_sys(e, errno, "pin", path);
+	prog = enter_load(dp, cookie, 0, e);
+	err = prog;
+	if (prog >= 0) {
+		err = bpf_link_update(link, prog, NULL) ? err_sys(e, errno, "link", path) : 0;
+		close(prog);
+	}
+	close(link);
+	return err;
+}
+
 int pod_replace_rules(const struct datapath *dp, const struct netns *ns, const struct policy *old,
 		      struct ruleset *rs, struct st_err *e)
 {
-	__u32 kept = old->flags & POLICY_ADDED, missing = 0, spare;
-	struct policy *p = &rs->policy, before;
+	__u32 missing = 0, spare;
+	struct policy *p = &rs->policy;
 	int err;
 
 	err = datapath_knows(dp, p, e);
@@ -212,33 +275,27 @@ int pod_replace_rules(const struct datapath *dp, const struct netns *ns, const s
 	err = err ?: pod_env_missing(ns, p, &missing, e);
 	if (err)
 		return err;
-	spare = kept & ~pod_env_wanted(p);
+	spare = old->flags & POLICY_ADDED & ~pod_env_wanted(p);
 	/* Live connections of a transparent proxy need the way that their mark leads, until detach. */
 	if (spare & ADDED_WAY) {
 		p->tproxy_mark = old->tproxy_mark;
 		p->tproxy_table = old->tproxy_table;
 		spare &= ~ADDED_WAY;
 	}
-	if (old->other_id && maps_drop_rules(dp, old->other_id, e))
-		return -EIO;
-	prepare_replace(old, p, &before, missing);
-	err = put_policy(dp, ns->cookie, &before, e);
+	prepare_replace(old, p, missing);
+	err = drop_leftovers(dp, p->id, e);
+	if (err)
+		return err;
+	err = record_missing(dp, ns->cookie, old, missing, e);
 	err = err ?: pod_env_add(ns, p, missing, e);
 	err = err ?: maps_put_rules(dp, rs, e);
+	err = err ?: follow_mode(dp, ns->cookie, old, p, e);
 	err = err ?: put_policy(dp, ns->cookie, p, e);
 	if (err) {
-		undo_replace(dp, ns, old, p, missing & ~kept);
+		undo_replace(dp, ns, old, p, missing);
 		return err;
 	}
-	err = maps_drop_rules(dp, old->id, e);
-	err = err ?: pod_env_remove(ns, old, spare, e);
-	p->flags &= ~spare;
-	p->other_id = 0;
-	err = err ?: put_policy(dp, ns->cookie, p, e);
-	if (err)
-		err_hint(e, "the new policy is in force; what is left of the old one goes with the "
-			    "next update, or with detach");
-	return err;
+	return finish_replace(dp, ns, old, p, spare, e);
 }
 
 int pod_update(const struct pod_spec *spec, struct st_err *e)

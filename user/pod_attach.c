@@ -137,7 +137,7 @@ static int link_inbound(struct attaching *a, struct st_err *e)
 
 	if (is_linked(a, INBOUND_NAME))
 		return 0;
-	prog = enter_load(&a->dp, a->ns.cookie, e);
+	prog = enter_load(&a->dp, a->ns.cookie, !(a->rules.policy.flags & POLICY_TPROXY), e);
 	if (prog < 0)
 		return prog;
 	link = bpf_link_create(prog, a->ns.fd, BPF_SK_LOOKUP, NULL);

@@ -38,7 +38,6 @@ static struct policy from_flags(const struct policy *p)
 	struct policy q = *p;
 
 	q.id = 0;
-	q.other_id = 0;
 	if (!(q.flags & POLICY_TPROXY)) {
 		q.tproxy_mark = 0;
 		q.tproxy_table = 0;

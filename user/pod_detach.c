@@ -40,11 +40,13 @@ static int remove_env(__u64 cookie, const struct policy *p, struct st_err *e)
 /* The record goes last. */
 static int forget(const struct datapath *dp, __u64 cookie, const struct policy *p, struct st_err *e)
 {
+	const __u32 other = OTHER_ID(p->id);
 	int err = remove_env(cookie, p, e);
 
 	err = err ?: maps_drop_rules(dp, p->id, e);
-	if (p->other_id)
-		err = err ?: maps_drop_rules(dp, p->other_id, e);
+	err = err ?: maps_has_rules(dp, other, e);
+	if (err > 0)
+		err = maps_drop_rules(dp, other, e);
 	return err ?: maps_drop_pod(dp, cookie, e);
 }
 
@@ -64,10 +66,11 @@ int pod_remove(const struct datapath *dp, const char *name, __u64 cookie, const 
 	err = err ?: bpffs_remove(dir, e);
 	if (err)
 		return err;
-	gone_wait(&gone);
+	if (p || known)
+		pod_wait_for_readers();
+	gone_wait(&gone); /* while we waited most of it went */
 	if (!p)
 		return known ? maps_collect_garbage(dp, e) : 0;
-	pod_wait_for_readers();
 	return forget(dp, cookie, p, e);
 }
 

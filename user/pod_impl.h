@@ -6,12 +6,9 @@
 #include "netns.h"
 #include "pod.h"
 
-/* The spec's policy for the pod in that namespace, with an id of its own. */
+/* The spec's policy for the pod in that namespace, with ids of its own. */
 int pod_make_rules(const struct pod_spec *spec, const struct netns *ns, struct ruleset *rs,
 		   struct st_err *e);
-
-/* An id for a policy. */
-__u32 pod_new_id(void);
 
 /* A new policy for an attached pod: its lists first, then the switch, then away with the old ones. */
 int pod_replace_rules(const struct datapath *dp, const struct netns *ns, const struct policy *old,

@@ -8,10 +8,18 @@
 
 #include "pod_maps.h"
 
+/* What tells that there are lists comes first: see maps_has_rules(). */
 int maps_put_rules(const struct datapath *dp, const struct ruleset *rs, struct st_err *e)
 {
 	size_t i;
 
+	for (i = 0; i < rs->nr_ids; i++) {
+		const struct id_entry *id = &rs->ids[i];
+		const struct id_key k = { rs->policy.id, id->kind, id->value };
+
+		if (bpf_map_update_elem(dp->map[MAP_st_ids], &k, &id->class, BPF_ANY))
+			return maps_put_failed(e, errno, "st_ids", ST_IDS_MAX);
+	}
 	for (i = 0; i < rs->nr_classes; i++) {
 		const struct class_entry *c = &rs->classes[i];
 		const struct class_key k = { 32 + c->prefix.len, rs->policy.id, c->prefix.addr };
@@ -21,13 +29,6 @@ int maps_put_rules(const struct datapath *dp, const struct ruleset *rs, struct s
 		if (bpf_map_update_elem(dp->map[MAP_st_class], &k, &v, BPF_ANY))
 			return maps_put_failed(e, errno, "st_class", ST_CLASSES_MAX);
 	}
-	for (i = 0; i < rs->nr_ids; i++) {
-		const struct id_entry *id = &rs->ids[i];
-		const struct id_key k = { rs->policy.id, id->kind, id->value };
-
-		if (bpf_map_update_elem(dp->map[MAP_st_ids], &k, &id->class, BPF_ANY))
-			return maps_put_failed(e, errno, "st_ids", ST_IDS_MAX);
-	}
 	return 0;
 }
 
@@ -35,6 +36,7 @@ int maps_put_rules(const struct datapath *dp, const struct ruleset *rs, struct s
 struct selection {
 	const char *map;
 	size_t key_size;
+	size_t value_size; /* of a hash; 0: of another map */
 	int (*selects)(const struct selection *s, const void *key);
 	const void
 		*behind;  /* they are together, this one before them all; NULL: they are anywhere */
@@ -58,30 +60,60 @@ static int of_policy(const struct selection *s, const void *key)
 	return policy_of(s, key) == s->policy_id;
 }
 
-/* What next_key() finds of a selection, in an array. */
-static int collect(int fd, const struct selection *s, char **found, size_t *nr, struct st_err *e)
+/* What a walk finds of a selection. */
+struct found {
+	const struct selection *s;
+	char *keys;
+	size_t nr, room;
+};
+
+static int add_found(struct found *f, const void *key, struct st_err *e)
 {
-	char key[64], at[64], *more;
+	const size_t size = f->s->key_size;
+	char *more;
+
+	if (f->nr == f->room) {
+		f->room = f->room ? 2 * f->room : 64;
+		more = realloc(f->keys, f->room * size);
+		if (!more)
+			return err_sys(e, ENOMEM, "map", f->s->map);
+		f->keys = more;
+	}
+	memcpy(f->keys + f->nr++ * size, key, size);
+	return 0;
+}
+
+static int on_entry(void *ctx, const void *key, const void *value)
+{
+	struct st_err ignored = {};
+	struct found *f = ctx;
+
+	(void)value;
+	return f->s->selects(f->s, key) ? add_found(f, key, &ignored) : 0;
+}
+
+/* Keys in an array, to be freed in any case. */
+static int collect(int fd, struct found *f, struct st_err *e)
+{
+	const struct selection *s = f->s;
+	const struct maps_hash hash = { fd, s->map, s->key_size, s->value_size };
 	const void *prev = s->behind;
-	size_t room = 0;
+	char key[64], at[64];
 	int err;
 
+	if (s->value_size) {
+		err = maps_walk(&hash, on_entry, f, e);
+		return err == -ENOMEM ? err_sys(e, ENOMEM, "map", s->map) : err;
+	}
 	while ((err = maps_next_key(fd, prev, key, s->map, e)) > 0) {
 		memcpy(at, key, s->key_size);
 		prev = at;
-		if (!s->selects(s, key)) {
-			if (s->behind)
-				return 0;
-			continue;
-		}
-		if (*nr == room) {
-			room = room ? 2 * room : 64;
-			more = realloc(*found, room * s->key_size);
-			if (!more)
-				return err_sys(e, ENOMEM, "map", s->map);
-			*found = more;
-		}
-		memcpy(*found + (*nr)++ * s->key_size, key, s->key_size);
+		if (s->selects(s, key))
+			err = add_found(f, key, e);
+		else if (s->behind)
+			return 0;
+		if (err < 0)
+			return err;
 	}
 	return err;
 }
@@ -89,13 +121,13 @@ static int collect(int fd, const struct selection *s, char **found, size_t *nr, 
 /* Keys are collected first: deleting while walking would start the walk anew. */
 static int drop(int fd, const struct selection *s, struct st_err *e)
 {
-	char *found = NULL;
-	size_t nr = 0, i;
-	int err = collect(fd, s, &found, &nr, e);
+	struct found f = { .s = s };
+	int err = collect(fd, &f, e);
+	size_t i;
 
-	for (i = 0; i < nr && !err; i++)
-		err = maps_delete(fd, found + i * s->key_size, s->map, e);
-	free(found);
+	for (i = 0; i < f.nr && !err; i++)
+		err = maps_delete(fd, f.keys + i * s->key_size, s->map, e);
+	free(f.keys);
 	return err;
 }
 
@@ -136,6 +168,7 @@ static struct selection ids_of(__u32 policy_id)
 {
 	return (struct selection){ .map = "st_ids",
 				   .key_size = sizeof(struct id_key),
+				   .value_size = sizeof(__u32),
 				   .selects = of_policy,
 				   .policy_at = offsetof(struct id_key, policy),
 				   .policy_id = policy_id };
@@ -174,6 +207,20 @@ int maps_drop_rules(const struct datapath *dp, __u32 policy_id, struct st_err *e
 	return err ?: drop(dp->map[MAP_st_ids], &ids, e);
 }
 
+static int is_of(void *ctx, const void *key, const void *value)
+{
+	(void)value;
+	return of_policy(ctx, key);
+}
+
+int maps_has_rules(const struct datapath *dp, __u32 policy_id, struct st_err *e)
+{
+	struct selection s = ids_of(policy_id);
+	const struct maps_hash hash = { dp->map[MAP_st_ids], s.map, s.key_size, s.value_size };
+
+	return maps_walk(&hash, is_of, &s, e);
+}
+
 static int read_class(int fd, const struct class_key *k, struct ruleset *rs, struct st_err *e)
 {
 	struct class_value v;
@@ -190,49 +237,49 @@ static int read_class(int fd, const struct class_key *k, struct ruleset *rs, str
 static int read_classes(int fd, struct class_walk *w, struct ruleset *rs, struct st_err *e)
 {
 	int there = w->s.behind && !w->is_ours, err;
+	struct found f = { .s = &w->s };
 	const struct class_key *k;
-	char *found = NULL;
-	size_t nr = 0, i;
+	size_t i;
 
-	err = collect(fd, &w->s, &found, &nr, e);
-	k = (void *)found;
-	rs->classes = calloc(nr + 1, sizeof(*rs->classes));
+	err = collect(fd, &f, e);
+	k = (void *)f.keys;
+	rs->classes = calloc(f.nr + 1, sizeof(*rs->classes));
 	if (!rs->classes) {
-		free(found);
+		free(f.keys);
 		err_sys(e, ENOMEM, "map", "st_class");
 		return -ENOMEM;
 	}
 	if (!err && there)
 		err = read_class(fd, &w->first, rs, e);
-	for (i = 0; !err && i < nr; i++)
+	for (i = 0; !err && i < f.nr; i++)
 		err = read_class(fd, &k[i], rs, e);
-	free(found);
+	free(f.keys);
 	return err;
 }
 
 static int read_ids(int fd, __u32 policy_id, struct ruleset *rs, struct st_err *e)
 {
 	const struct selection s = ids_of(policy_id);
+	struct found f = { .s = &s };
 	const struct id_key *k;
-	char *found = NULL;
-	size_t nr = 0, i;
+	size_t i;
 	int err;
 
-	err = collect(fd, &s, &found, &nr, e);
-	k = (void *)found;
-	rs->ids = calloc(nr + 1, sizeof(*rs->ids));
+	err = collect(fd, &f, e);
+	k = (void *)f.keys;
+	rs->ids = calloc(f.nr + 1, sizeof(*rs->ids));
 	if (!rs->ids) {
-		free(found);
+		free(f.keys);
 		err_sys(e, ENOMEM, "map", "st_ids");
 		return -ENOMEM;
 	}
-	for (i = 0; !err && i < nr; i++) {
+	for (i = 0; !err && i < f.nr; i++) {
 		rs->ids[i] = (struct id_entry){ k[i].kind, k[i].value, 0 };
 		if (bpf_map_lookup_elem(fd, &k[i], &rs->ids[i].class))
 			err = err_sys(e, errno, "map", "st_ids");
 		rs->nr_ids++;
 	}
-	free(found);
+	free(f.keys);
 	return err;
 }
 
@@ -314,13 +361,12 @@ static int list_policies(struct selection *s, struct st_err *e)
 	__u64 cookie;
 	int err;
 
-	s->ids = calloc(2 * ST_PODS_MAX, sizeof(*s->ids));
+	s->ids = calloc(ST_PODS_MAX, sizeof(*s->ids));
 	if (!s->ids)
 		return err_sys(e, ENOMEM, "map", "st_policy");
 	err = maps_next_policy(s->dp, NULL, &cookie, &p, e);
-	while (!err && s->nr_ids < 2 * ST_PODS_MAX) {
+	while (!err && s->nr_ids < ST_PODS_MAX) {
 		s->ids[s->nr_ids++] = p.id;
-		s->ids[s->nr_ids++] = p.other_id;
 		err = maps_next_policy(s->dp, &cookie, &cookie, &p, e);
 	}
 	qsort(s->ids, s->nr_ids, sizeof(*s->ids), compare_policy_ids);
@@ -338,6 +384,7 @@ int maps_collect_garbage(const struct datapath *dp, struct st_err *e)
 				 .dp = dp,
 				 .selects = of_no_policy,
 				 .key_size = sizeof(struct id_key),
+				 .value_size = sizeof(__u32),
 				 .policy_at = offsetof(struct id_key, policy) };
 	/* Keys that begin with a netns cookie. */
 	static const struct {

@@ -17,6 +17,50 @@ int maps_next_key(int fd, const void *prev, void *key, const char *map, struct s
 	return errno == ENOENT ? 0 : err_sys(e, errno, "map", map);
 }
 
+/* Of one piece; a bucket with more entries than that has to fit in as a whole. */
+#define PIECE 512
+
+static int walk_pieces(const struct maps_hash *map, char *keys, char *values, __u32 room,
+		       int (*each)(void *ctx, const void *key, const void *value), void *ctx,
+		       struct st_err *e)
+{
+	char at[64], next[64];
+	const void *prev = NULL;
+	int err, last = 0, ret = 0;
+	__u32 i, nr;
+
+	while (!last && !ret) {
+		nr = room;
+		err = bpf_map_lookup_batch(map->fd, (void *)prev, next, keys, values, &nr, NULL);
+		if (err && errno != ENOENT)
+			return err_sys(e, errno, "map", map->name);
+		last = !!err;
+		for (i = 0; i < nr && !ret; i++)
+			ret = each(ctx, keys + i * map->key_size, values + i * map->value_size);
+		memcpy(at, next, sizeof(at));
+		prev = at;
+	}
+	return ret;
+}
+
+int maps_walk(const struct maps_hash *map,
+	      int (*each)(void *ctx, const void *key, const void *value), void *ctx,
+	      struct st_err *e)
+{
+	char *keys, *values;
+	int err;
+
+	if (map->fd < 0)
+		return 0; /* of a datapath that is incomplete */
+	keys = calloc(PIECE, map->key_size);
+	values = calloc(PIECE, map->value_size);
+	err = keys && values ? walk_pieces(map, keys, values, PIECE, each, ctx, e)
+			     : err_sys(e, ENOMEM, "map", map->name);
+	free(keys);
+	free(values);
+	return err;
+}
+
 int maps_get_policy(const struct datapath *dp, __u64 cookie, struct policy *ret, struct st_err *e)
 {
 	int fd = dp->map[MAP_st_policy];
@@ -46,14 +90,33 @@ int maps_next_policy(const struct datapath *dp, const __u64 *prev, __u64 *ret_co
 	return err ?: -ENOENT;
 }
 
+struct wanted {
+	const char *name;
+	__u64 *cookie;
+	struct policy *policy;
+};
+
+static int has_name(void *ctx, const void *key, const void *value)
+{
+	const struct policy *p = value;
+	struct wanted *w = ctx;
+
+	if (strcmp(p->name, w->name))
+		return 0;
+	memcpy(w->cookie, key, sizeof(*w->cookie));
+	*w->policy = *p;
+	return 1;
+}
+
 int maps_find_policy(const struct datapath *dp, const char *name, __u64 *ret_cookie,
 		     struct policy *ret, struct st_err *e)
 {
-	int err = maps_next_policy(dp, NULL, ret_cookie, ret, e);
+	const struct maps_hash map = { dp->map[MAP_st_policy], "st_policy", sizeof(*ret_cookie),
+				       sizeof(*ret) };
+	struct wanted w = { name, ret_cookie, ret };
+	int err = maps_walk(&map, has_name, &w, e);
 
-	while (!err && strcmp(ret->name, name))
-		err = maps_next_policy(dp, ret_cookie, ret_cookie, ret, e);
-	return err;
+	return err < 0 ? err : err ? 0 : -ENOENT;
 }
 
 int maps_put_failed(struct st_err *e, int code, const char *map, int max)

@@ -45,8 +45,6 @@ static int replace(const struct datapath *dp, const struct netns *ns, const stru
 
 	ruleset_keep_flags(&rs);
 	err = err ?: ruleset_add_facts(&rs, facts, e);
-	rs.policy.id = pod_new_id();
-	rs.policy.other_id = 0;
 	rs.policy.flags &= ~POLICY_ADDED;
 	err = err ?: pod_replace_rules(dp, ns, old, &rs, e);
 	ruleset_free(&rs);

@@ -16,7 +16,7 @@ usage() {
 
 		Performs the flow matrix under each engine and compares all with the first one.
 
-		  --engine NAME   iptables-legacy, iptables-nft, socktables, or none (no rules at all);
+		  --engine NAME   iptables-legacy, iptables-nft, nftables, socktables, or none (no rules at all);
 		                  may be given several times; default: $DIFF_ENGINES or the first three
 		  --only REGEX    only rows that match; default: $DIFF_ONLY
 		  --list          print the rows and do nothing
@@ -45,7 +45,7 @@ parse_options() {
 	done
 	((${#ENGINES[@]})) || read -ra ENGINES <<< "${DIFF_ENGINES:-iptables-legacy iptables-nft socktables}"
 	for engine in "${ENGINES[@]}"; do
-		[[ $engine =~ ^(iptables-legacy|iptables-nft|socktables|none)$ ]] && continue
+		[[ $engine =~ ^(iptables-legacy|iptables-nft|nftables|socktables|none)$ ]] && continue
 		echo "$0: no such engine: $engine" >&2
 		exit 2
 	done

@@ -32,6 +32,11 @@ iptables_start() {
 		ip -n "$pod" address add ::6/128 dev lo nodad
 }
 
+# nftables_start POD: the same rules, written for nft
+nftables_start() {
+	pod_run "$1" nft -f "$TESTS/bench/istio.nft" && ip -n "$1" address add ::6/128 dev lo nodad
+}
+
 socktables_start() {
 	"$ST" attach --cgroup "$CG/$1" --netns "/run/netns/$1" --name "$1" --ipv6=on
 }
@@ -53,6 +58,10 @@ engine_missing() {
 			return 1
 		fi
 		;;
+	nftables)
+		command -v nft > /dev/null && return 1
+		echo "nft is not installed"
+		;;
 	*) return 1 ;;
 	esac
 }
@@ -61,6 +70,7 @@ engine_missing() {
 engine_start() {
 	case $1 in
 	iptables-*) iptables_start "$2" "${1#iptables-}" "${3:-}" ;;
+	nftables) nftables_start "$2" ;;
 	socktables) socktables_start "$2" ;;
 	none) ip -n "$2" address add ::6/128 dev lo nodad ;;
 	esac

@@ -22,12 +22,10 @@
 #include "../../include/policy.h"
 
 #define BPFFS "/sys/fs/bpf"
-#define PODS_MAX 256
-
 static struct owner {
 	__u64 cookie;
 	struct policy policy;
-} owners[PODS_MAX];
+} owners[ST_PODS_MAX];
 static int nr_owners;
 
 static int print_pin(const char *path, const struct stat *st, int type, struct FTW *ftw)
@@ -74,7 +72,7 @@ static const char *owner_of_policy(__u32 id)
 	for (i = 0; i < nr_owners; i++)
 		if (owners[i].policy.id == id)
 			return owners[i].policy.name;
-		else if (owners[i].policy.other_id == id)
+		else if (OTHER_ID(owners[i].policy.id) == id)
 			return "somebody's old or new policy";
 	return "nobody";
 }
@@ -95,13 +93,12 @@ static void print_policy(int fd, const void *key)
 	struct owner *o = &owners[nr_owners];
 	struct policy *p = &o->policy;
 
-	if (nr_owners == PODS_MAX || bpf_map_lookup_elem(fd, key, p))
+	if (nr_owners == ST_PODS_MAX || bpf_map_lookup_elem(fd, key, p))
 		return;
 	memcpy(&o->cookie, key, sizeof(o->cookie));
 	nr_owners++;
-	printf("policy %s flags %x ports %u %u uid %u gid %u mark %u table %u lists %s\n", p->name,
-	       p->flags, p->outbound_port, p->inbound_port, p->uid, p->gid, p->tproxy_mark,
-	       p->tproxy_table, p->other_id ? "two" : "one");
+	printf("policy %s flags %x ports %u %u uid %u gid %u mark %u table %u\n", p->name, p->flags,
+	       p->outbound_port, p->inbound_port, p->uid, p->gid, p->tproxy_mark, p->tproxy_table);
 }
 
 static void print_class(int fd, const void *key)

@@ -86,7 +86,7 @@ one_pod() {
 	done
 	attach a
 	same "$REFUSED" "$(reach a)"
-	same "" "$("$TEST_BIN/e2e_state" "$CG/a" /run/netns/a | grep -E 'nobody|somebody|lists two')" "left"
+	same "" "$("$TEST_BIN/e2e_state" "$CG/a" /run/netns/a | grep -E 'nobody|somebody')" "left"
 	same 20 "$(at_once 1 20 detach_same)" "the same detach at once"
 	"$ST" detach b
 	nothing_left a
