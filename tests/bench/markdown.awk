@@ -96,11 +96,12 @@ function programs(	names)
 	pivot("established traffic", names, 1)
 }
 
-# How far direct is from itself: half of what lies between its quartiles, in the middle of all figures
+# How far direct is from itself: half of what lies between its quartiles, in the middle of all figures but
+# the rare cases
 function noise(	i, n, all)
 {
 	for (i = 1; i <= n_rows; i++)
-		if (rounds[rows[i], "direct"] > 1)
+		if (rounds[rows[i], "direct"] > 1 && figure[rows[i]] !~ / p99$/)
 			all[++n] = spread[rows[i], "direct"]
 	if (!n)
 		return
