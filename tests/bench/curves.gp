@@ -6,6 +6,7 @@ set logscale x
 set xlabel (along eq '' ? 'number' : along.'s')
 set ylabel unit
 set yrange [0:*]
+set xtics add ('0' 0.5) # which has no place on this axis
 stats file.'.dat' using 1 nooutput
 line(name) = name eq 'socktables' ? 1 : name eq 'nftables' ? 2 : name eq 'iptables-nft' ? 3 : \
 	name eq 'iptables-legacy' ? 4 : 5

@@ -92,6 +92,8 @@ function programs(	names)
 	pivot("for one", names, 3)
 	split("BPF verified instructions\tBPF size", names, "\t")
 	pivot("program", names, 2)
+	split("BPF st_connect4", names, "\t")
+	pivot("ns a run, with", names, 1)
 	split("BPF runs in all", names, "\t")
 	pivot("established traffic", names, 1)
 }
