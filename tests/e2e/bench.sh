@@ -162,9 +162,12 @@ alike() {
 	for ENGINE in iptables-nft nftables; do
 		engine_run "$ENGINE" "diff-$ENGINE" "$TMP/rows" > "$TMP/result.$ENGINE" || return 1
 	done
-	awk -v ref=iptables-nft -v other=nftables -v partial=1 -v limit=5 -f "$DIFF/compare.awk" \
-		"$TMP/matrix" /dev/null "$TMP/result.iptables-nft" "$TMP/result.nftables" > "$TMP/alike"
-	not grep -v '^ok ' "$TMP/alike"
+	if ! awk -v ref=iptables-nft -v other=nftables -v partial=1 -v limit=5 -f "$DIFF/compare.awk" \
+		"$TMP/matrix" /dev/null "$TMP/result.iptables-nft" "$TMP/result.nftables" > "$TMP/alike"; then
+		grep -v '^ok ' "$TMP/alike"
+		return 1
+	fi
+	same "" "$(grep -v '^ok ' "$TMP/alike")"
 	grep -q '^ok ' "$TMP/alike"
 }
 if why=$(engine_missing iptables-nft || engine_missing nftables); then
