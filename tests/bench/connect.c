@@ -111,13 +111,15 @@ static int by_size(const void *a, const void *b)
 static void report(const struct load *load, struct worker *workers)
 {
 	uint64_t begin = UINT64_MAX, end = 0, n = 0, cpu = 0;
-	uint32_t *all;
+	uint32_t *all, p50, p99;
 
 	for (int i = 0; i < load->workers; i++)
 		n += workers[i].n;
-	all = calloc(n, sizeof(*all));
-	if (!n || !all)
+	if (!n)
 		errx(1, "no connection");
+	all = calloc(n, sizeof(*all));
+	if (!all)
+		err(1, "memory");
 	n = 0;
 	for (int i = 0; i < load->workers; i++) {
 		const struct worker *w = &workers[i];
@@ -129,8 +131,10 @@ static void report(const struct load *load, struct worker *workers)
 		end = w->end > end ? w->end : end;
 	}
 	qsort(all, n, sizeof(*all), by_size);
+	p50 = all[n / 2];
+	p99 = all[n - 1 - n / 100];
 	printf("count %lu\nrate %.1f\np50 %.2f\np99 %.2f\ncpu %.2f\n", n, n * 1e9 / (end - begin),
-	       all[n / 2] / 1e3, all[n - 1 - n / 100] / 1e3, cpu / 1e3 / n);
+	       p50 / 1e3, p99 / 1e3, cpu / 1e3 / n);
 	free(all);
 }
 

@@ -7,14 +7,18 @@
 set -u -o pipefail
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
-[[ ${1:-} != list ]] || { . "$TESTS/bench/figures.sh" && printf '%s\n' "${FIGURES[@]}" | cut -d '|' -f 2 && echo control && exit; }
-env_private "$@"
 # shellcheck source=tests/diff/engine.sh
 . "$TESTS/diff/engine.sh"
 # shellcheck source=tests/bench/engines.sh
 . "$TESTS/bench/engines.sh"
 # shellcheck source=tests/bench/figures.sh
 . "$TESTS/bench/figures.sh"
+if [[ ${1:-} == list ]]; then
+	printf '%s\n' "${FIGURES[@]}" | cut -d '|' -f 2
+	echo control
+	exit
+fi
+env_private "$@"
 
 # shellcheck disable=SC2034 # for figures.sh
 case ${1:-} in
@@ -44,6 +48,14 @@ engines_up() {
 	done
 }
 
+# due: whether a figure of this kind is measured in this round
+due() {
+	case $KIND in
+	seldom) ((ROUND <= SELDOM)) ;;
+	once) ((ROUND == 1)) ;;
+	esac
+}
+
 # figure FUNCTION ARG...: of every engine, in this round's order
 figure() {
 	local i n=${#ENGINES[@]}
@@ -66,7 +78,7 @@ for ((ROUND = 1; ROUND <= ROUNDS; ROUND++)); do
 	for row in "${FIGURES[@]}"; do
 		IFS='|' read -r KIND NAME command <<< "$row"
 		[[ $NAME =~ $ONLY ]] || continue
-		[[ $KIND != seldom || $ROUND -le $SELDOM ]] && [[ $KIND != once || $ROUND == 1 ]] || continue
+		due || continue
 		read -ra command <<< "$command"
 		figure "${command[@]}"
 	done

@@ -45,8 +45,11 @@ web_start() {
 	spawn "$dir/agent.log" pod_run_as "$pod" 1337 dnsmasq -k -C "$dir/agent.conf"
 	spawn "$dir/app.log" pod_run_as "$pod" 1000 nginx -e stderr -p "$dir/app" -c "$dir/nginx-app.conf"
 	spawn "$dir/outside.log" out_run "$pod" nginx -e stderr -p "$dir/outside" -c "$dir/nginx-outside.conf"
-	wait_for 20 listens "$pod" 0.0.0.0:15001 0.0.0.0:15006 127.0.0.1:15053 0.0.0.0:8080 &&
-		wait_for 20 listens "$pod-out" 0.0.0.0:80 || { cat "$dir"/*.log >&2 && return 1; }
+	if ! wait_for 20 listens "$pod" 0.0.0.0:15001 0.0.0.0:15006 127.0.0.1:15053 0.0.0.0:8080 ||
+		! wait_for 20 listens "$pod-out" 0.0.0.0:80; then
+		cat "$dir"/*.log >&2
+		return 1
+	fi
 }
 
 # targets ENGINE: where its clients dial. OUT, IN, DNS: who is dialled; TOLD_OUT, TOLD_IN: what the proxy must hear

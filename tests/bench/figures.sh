@@ -6,6 +6,7 @@
 
 # When (often: each round; seldom: as often as time allows; ours: each round, socktables alone; once: the same, in the
 # first round), the name that --only looks at, and what to call.
+# shellcheck disable=SC2034 # for data.sh
 FIGURES=(
 	'often|connections outbound, 1 core|connections out 0'
 	'often|connections outbound, 2 cores|connections out 0,1'
@@ -46,6 +47,11 @@ value() {
 	awk -v name="$1" '$1 == name { print $2 }' <<< "$SAID"
 }
 
+# per A B: how much of A there is for one B
+per() {
+	awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'
+}
+
 # load PROGRAM out|in|excluded|local ARG...: runs a generator between the ends of a pod of the engine; its output in $SAID
 load() {
 	local program=$1 where=$2 pod=$ENGINE client server at
@@ -58,7 +64,7 @@ load() {
 	in) at=(0.0.0.0:15006 "$IN" "${TOLD_IN[@]}") client=$CG/$pod-out,/run/netns/$pod-out,0 ;;
 	dns) at=(127.0.0.1:15053 "$DNS") ;;
 	excluded) at=(0.0.0.0:15020 "$OUT4:15020") server=$CG/$pod-out,/run/netns/$pod-out,0 ;;
-	local) at=(127.0.0.1:9080 127.0.0.1:9080) server=${client} ;;
+	local) at=(127.0.0.1:9080 127.0.0.1:9080) server=$client ;;
 	esac
 	SAID=$("$TEST_BIN/bench_$program" -C "$client" -S "$server" "${at[@]:2}" "$@" "${at[@]:0:2}")
 }
@@ -91,7 +97,7 @@ trips() {
 
 bulk() {
 	load stream "$1" -m bulk -b 65536 -t "$SECONDS_EACH" -c 0 || return
-	emit 'bulk' "$(direction "$1"), 1 core" MB/s high "$(awk '{ printf "%.1f", $1 / 1e6 }' <<< "$(value rate)")"
+	emit bulk "$(direction "$1"), 1 core" MB/s high "$(per "$(value rate)" 1e6)"
 }
 
 # iperf out|in: a server for one run, on the proxy's port
@@ -102,9 +108,11 @@ iperf() {
 	[[ $1 == out ]] || { port=15006 dial=$IN && run=(out_run "$ENGINE"); }
 	spawn "$TMP/iperf.server" pod_run_as "$ENGINE" 1337 taskset -c 1 iperf3 -s -1 -4 -p "$port"
 	wait_for 5 listens "$ENGINE" "0.0.0.0:$port" || return
-	said=$("${run[@]}" taskset -c 0 iperf3 -c "${dial%:*}" -p "${dial#*:}" -n "$IPERF_BYTES" -J) &&
-		rate=$(jq -e '.end.sum_received.bits_per_second / 8e6' <<< "$said") ||
-		{ echo "iperf3: $said" | head -c 500 >&2 && return 1; }
+	if ! said=$("${run[@]}" taskset -c 0 iperf3 -c "${dial%:*}" -p "${dial#*:}" -n "$IPERF_BYTES" -J) ||
+		! rate=$(jq -e '.end.sum_received.bits_per_second / 8e6' <<< "$said"); then
+		echo "iperf3: $said" | head -c 500 >&2
+		return 1
+	fi
 	wait "$SPAWNED"
 	emit bulk "$(direction "$1"), iperf3" MB/s high "$rate"
 }
@@ -125,19 +133,21 @@ http() {
 # queries connected|unconnected: a fixed number, as iptables' memory of each outlives it
 queries() {
 	load datagram dns -m "$1" -n "$QUERIES" -c 0 || return
-	[[ $(value lost) == 0 ]] || echo "$ENGINE: $(value lost) DNS answers lost" >&2
 	emit DNS "$1 sockets" queries/s high "$(value rate)"
+	emit 'DNS answers lost' "$1 sockets" queries low "$(value lost)"
 }
 
+# What it says of its own speed includes waiting for what got lost.
 dnsperf_() {
 	local said
 	targets "$ENGINE"
 	echo 'who.mesh.test TXT' > "$TMP/queries"
-	said=$(pod_run_as "$ENGINE-web" 1000 taskset -c 0 dnsperf -s "${DNS%:*}" -p "${DNS#*:}" -d /dev/stdin \
+	said=$(pod_run_as "$ENGINE-web" 1000 taskset -c 0 dnsperf -s "${DNS%:*}" -p "${DNS#*:}" -d /dev/stdin -t 1 \
 		-l "$HTTP_SECONDS" < "$TMP/queries") || return
-	SAID=$(awk '/Queries per second:/ { print "rate " $4 } /Queries lost:/ { print "lost " $3 }' <<< "$said")
-	[[ -n $(value rate) ]] || { echo "dnsperf: $said" >&2 && return 1; }
-	emit DNS 'dnsperf, dnsmasq' queries/s high "$(value rate)"
+	SAID=$(awk '/Queries completed:/ { print "completed " $3 } /Queries lost:/ { print "lost " $3 }' <<< "$said")
+	[[ $(value completed) -gt 0 ]] || { echo "dnsperf: $said" >&2 && return 1; }
+	emit DNS 'dnsperf, dnsmasq' queries/s high "$(per "$(value completed)" "$HTTP_SECONDS")"
+	emit 'DNS answers lost' 'dnsperf, dnsmasq' queries low "$(value lost)"
 }
 
 # not_redirected excluded|local
@@ -148,15 +158,11 @@ not_redirected() {
 }
 
 getsockopt_() {
-	load sockopt local -t "$(awk -v t="$SECONDS_EACH" 'BEGIN { print t / 3 }')" -c 0 || return
+	load sockopt local -t "$(per "$SECONDS_EACH" 3)" -c 0 || return
 	emit 'getsockopt(SO_ERROR)' '' ns low "$(value ns)"
 }
 
 # --- BPF programs ---------------------------------------------------------------------------------------------------
-
-per() {
-	awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'
-}
 
 # programs WHAT COUNT: prints what the programs did for one of COUNT, by the output in $SAID
 programs() {

@@ -23,7 +23,7 @@ plot() {
 # bars NAME HEADING FIGURES: nothing if none of them was measured
 bars() {
 	gawk -v figures="$3" -f "$HERE/bars.awk" "$DIR/summary.tsv" > "$DIR/$1.dat" || { rm -f "$DIR/$1.dat"; return 0; }
-	plot bars "$1" "$2"
+	plot bars "$1" "$2" "engines=$(head -n 1 "$DIR/$1.dat" | tr '\t' '\n' | grep -vxE 'what|low|high' | paste -sd ' ')"
 }
 
 plots() {

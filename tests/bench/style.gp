@@ -14,3 +14,5 @@ set linetype 2 lc rgb '#66a61e' lw 2 pt 5
 set linetype 3 lc rgb '#e6ab02' lw 2 pt 9
 set linetype 4 lc rgb '#d95f02' lw 2 pt 11
 set linetype 5 lc rgb '#808080' lw 2 pt 6
+line(engine) = engine eq 'socktables' ? 1 : engine eq 'nftables' ? 2 : engine eq 'iptables-nft' ? 3 : \
+	engine eq 'iptables-legacy' ? 4 : 5
