@@ -26,8 +26,13 @@ static const struct addr world6 = { .w = { ST_BE32(0x20010db8), 0, 0, ST_V4(0, 0
 
 int netlink_talk(struct nlmsghdr *nlh, mnl_cb_t cb, void *ctx)
 {
+	return netlink_talk_to(NETLINK_ROUTE, nlh, cb, ctx);
+}
+
+int netlink_talk_to(int bus, struct nlmsghdr *nlh, mnl_cb_t cb, void *ctx)
+{
 	char buf[MNL_SOCKET_BUFFER_SIZE];
-	struct mnl_socket *nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	struct mnl_socket *nl = mnl_socket_open2(bus, SOCK_CLOEXEC);
 	ssize_t n = -1;
 	int run = MNL_CB_OK, err = 0;
 
