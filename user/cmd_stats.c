@@ -69,11 +69,10 @@ static int print_json(FILE *f, const struct stats *s, size_t flags)
 	int err = pods ? 0 : -ENOMEM;
 
 	for (p = s->pods; !err && p < s->pods + s->nr; p++)
-		if (json_array_append_new(pods, json_pack("{ss so so so si}", "name", p->name,
-							  "ipv4", family_json(&p->c, 0), "ipv6",
+		if (json_array_append_new(pods, json_pack("{ss so so so}", "name", p->name, "ipv4",
+							  family_json(&p->c, 0), "ipv6",
 							  family_json(&p->c, 1), "totals",
-							  totals_json(&p->c), "handshakes",
-							  (int)p->nr_handshakes)))
+							  totals_json(&p->c))))
 			err = -ENOMEM;
 	if (!err && json_dumpf(pods, f, flags))
 		err = -ENOMEM;

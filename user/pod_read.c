@@ -41,14 +41,29 @@ static void judge(struct pod *pod, enum pod_state state, const char *why)
 	snprintf(pod->why, sizeof(pod->why), "%s", why);
 }
 
-/* A link that hangs on no cgroup any more lost it, or was detached by somebody: then the cgroup is still
- * there, as far as that may be looked at.
+/* A link that hangs on nothing any more lost that, or was detached by somebody: then it is still there, as
+ * far as that may be looked at.
  */
-static int cgroup_is_gone(const struct pod *pod)
+static void judge_loose_link(struct pod *pod, int is_cgroup)
 {
+	const struct policy *p = &pod->policy;
+	struct st_err ignored = {};
 	char path[PATH_MAX];
+	struct netns ns;
+	int is_there;
 
-	return cgroup_path(pod->policy.cgroup_id, path) != 0;
+	if (is_cgroup) {
+		is_there = !cgroup_path(p->cgroup_id, path);
+	} else {
+		is_there = !netns_find(p->netns_dev, p->netns_ino, pod->cookie, &ns, &ignored);
+		if (is_there)
+			netns_close(&ns);
+	}
+	if (is_there)
+		judge(pod, POD_INCOMPLETE, "links were detached");
+	else
+		judge(pod, POD_STALE,
+		      is_cgroup ? "its cgroup is gone" : "its network namespace is gone");
 }
 
 /* Counts the pin if its link still hangs on the pod's cgroup or namespace. */
@@ -63,10 +78,9 @@ static void check_link(const char *path, struct pod *pod)
 	if (!bpf_obj_get_info_by_fd(fd, &info, &size)) {
 		pod->nr_links++;
 		if (info.type == BPF_LINK_TYPE_CGROUP && !info.cgroup.cgroup_id)
-			judge(pod, cgroup_is_gone(pod) ? POD_STALE : POD_INCOMPLETE,
-			      cgroup_is_gone(pod) ? "its cgroup is gone" : "links were detached");
+			judge_loose_link(pod, 1);
 		if (info.type == BPF_LINK_TYPE_NETNS && !info.netns.netns_ino)
-			judge(pod, POD_STALE, "its network namespace is gone");
+			judge_loose_link(pod, 0);
 	}
 	close(fd);
 }
