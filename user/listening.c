@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "listening.h"
 
-#include <arpa/inet.h>
+#include <asm/byteorder.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include <libmnl/libmnl.h>
 #include <linux/inet_diag.h>
@@ -50,7 +51,7 @@ static int on_socket(const struct nlmsghdr *nlh, void *data)
 	const struct inet_diag_msg *msg = mnl_nlmsg_get_payload(nlh);
 	struct reading *r = data;
 	struct listening s = {
-		.port = ntohs(msg->id.idiag_sport),
+		.port = __be16_to_cpu(msg->id.idiag_sport),
 		.proto = r->proto,
 		.is_v6 = msg->idiag_family == AF_INET6,
 		.uid = msg->idiag_uid,

@@ -10,7 +10,7 @@
 #include "pod_maps.h"
 #include "ruleset_impl.h"
 
-#define X_NAME(id, name, kind, bit) [LIST_##id] = name,
+#define X_NAME(id, name, kind, bit) [LIST_##id] = (name),
 const char *const list_names[NR_LISTS] = { ST_LISTS(X_NAME) };
 
 #define X_WHERE(id, name, kind, bit) [LIST_##id] = { kind, bit },
@@ -58,7 +58,7 @@ static int list_policies(const struct datapath *dp, struct policy_sums *ret, str
 
 static void add_number(struct list_sum *s, __u32 value)
 {
-	unsigned int n = s->nr < SUM_FIRST ? s->nr : SUM_FIRST, i = n;
+	unsigned int n = s->nr < SUM_FIRST ? s->nr : SUM_FIRST, i;
 
 	s->nr++;
 	if (n == SUM_FIRST && value > s->numbers[n - 1])

@@ -28,6 +28,15 @@ notes() {
 	"$ST" status "$1" --json | jq -r '.[0].findings[] | select(.severity == "note").text'
 }
 
+# becomes POD HEALTH: inside check: waits for it
+becomes() {
+	wait_for 20 is_now "$@"
+}
+
+is_now() {
+	[[ $(health "$1") == "$2" ]]
+}
+
 # is POD HEALTH CODES: inside check: just that, in the exit status of --check, too
 is() {
 	same "$2: $3" "$(health "$1"): $(codes "$1")" "health of $1"
@@ -195,7 +204,7 @@ address_changed() {
 cgroup_gone() {
 	wait_for 5 cgroup_kill "$CG/a"
 	cgroup_remove "$CG/a"
-	wait_for 20 eval '[[ $(health a) == stale ]]'
+	becomes a stale
 	is a stale stale
 	says a 'its cgroup is gone'
 	mkdir "$CG/a"	# of the same name, but another
@@ -206,7 +215,7 @@ namespace_gone() {
 	stop "$OUTSIDE" "$PROXY" "$AGENT"
 	wait_for 5 cgroup_kill "$CG/a"
 	ip netns del a
-	wait_for 20 eval '[[ $(health a) == stale ]]'
+	becomes a stale
 	is a stale stale
 	says a 'its network namespace is gone'
 	ip netns add a
@@ -215,7 +224,7 @@ namespace_gone() {
 draining() {
 	keep live dial a -k "$SVC4:80"
 	"$ST" detach a --drain=60 2> /dev/null &
-	wait_for 10 eval '[[ $(health a) == draining ]]'
+	becomes a draining
 	is a draining draining
 	hang_up live
 	wait $!
@@ -368,6 +377,11 @@ width() {
 	has "$("$ST" status a)" '^  warning    nothing listens on port 15006: inbound connections are refused$'
 }
 
+# shown LOG COUNT: so many pictures are in it
+shown() {
+	(($(grep -c "a.*: attached" "$1") >= $2))
+}
+
 # interrupted LOG COUNT CMD...: CMD in the background until LOG has COUNT lines "a: attached", then
 # Ctrl-C; its exit status is that of this function
 interrupted() {
@@ -375,7 +389,7 @@ interrupted() {
 	shift 2
 	env --default-signal=INT "$@" > "$log" 2>&1 &
 	pid=$!
-	wait_for 20 eval '(($(grep -c "a.*: attached" "$log") >= count))'
+	wait_for 20 shown "$log" "$count"
 	kill -INT "$pid"
 	wait "$pid"
 }
