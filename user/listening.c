@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "listening.h"
 
-#include <asm/byteorder.h>
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,12 +46,20 @@ static int on_attr(const struct nlattr *attr, void *data)
 	return MNL_CB_OK;
 }
 
+static __u16 port_of(const struct inet_diag_msg *msg)
+{
+	uint16_t port; /* C's ntohs() knows no __be16 */
+
+	memcpy(&port, &msg->id.idiag_sport, sizeof(port));
+	return ntohs(port);
+}
+
 static int on_socket(const struct nlmsghdr *nlh, void *data)
 {
 	const struct inet_diag_msg *msg = mnl_nlmsg_get_payload(nlh);
 	struct reading *r = data;
 	struct listening s = {
-		.port = __be16_to_cpu(msg->id.idiag_sport),
+		.port = port_of(msg),
 		.proto = r->proto,
 		.is_v6 = msg->idiag_family == AF_INET6,
 		.uid = msg->idiag_uid,
