@@ -261,6 +261,19 @@ broken "the namespace is gone" namespace_gone
 broken "it is being drained" draining
 broken "Istio's own rules are still there" istio_rules
 
+# That is told when they are given: a policy does not keep what has no effect.
+no_effect() {
+	attach a --dns-servers "$SVC4" 2> "$TMP/stderr"
+	same "socktables: attach: flag '--dns-servers': of no effect, as DNS to any address is captured" "$(head -n 1 "$TMP/stderr")"
+	"$ST" update a --ipv6=on --resolv-conf /dev/null 2> "$TMP/stderr"
+	has "$(cat "$TMP/stderr")" "^socktables: update: flag '--resolv-conf': of no effect"
+	"$ST" update a --ipv6=on --capture-all-dns=false --dns-servers "$SVC4" 2> "$TMP/stderr"
+	same "" "$(cat "$TMP/stderr")"
+	is a ok ''
+}
+
+broken "nameservers that have no effect" no_effect
+
 # --- hooks ------------------------------------------------------------------------------------------
 
 link_taken() {
