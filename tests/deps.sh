@@ -20,7 +20,7 @@ test=(
 	"util-linux /usr/bin/setpriv" "procps /usr/bin/pgrep" "libcap2-bin /usr/sbin/capsh" "gawk /usr/bin/gawk"
 	"musl-tools /usr/bin/musl-gcc" "golang-go /usr/bin/go" "default-jdk-headless /usr/bin/java"
 	"curl /usr/bin/curl" "bind9-dnsutils /usr/bin/dig"
-	"valgrind /usr/bin/valgrind"
+	"valgrind /usr/bin/valgrind" "prometheus /usr/bin/promtool" "bsdutils /usr/bin/script"
 	"libclang-rt-dev /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a"
 )
 demo=(
@@ -77,7 +77,7 @@ if ! { apt-get update && apt-get install -y --no-install-recommends "${missing[@
 fi
 for package in "${missing[@]}"; do
 	case $package in
-	haproxy | shadowsocks-libev) systemctl disable "$package" >/dev/null 2>&1 || : ;;
+	haproxy | prometheus | shadowsocks-libev) systemctl disable "$package" >/dev/null 2>&1 || : ;;
 	nginx-light) systemctl disable nginx >/dev/null 2>&1 || : ;;
 	esac
 done

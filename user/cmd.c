@@ -2,11 +2,20 @@
 /* What the commands share. */
 #include "cmd.h"
 #include "caps.h"
+#include "pod.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+static const struct option_row noun_rows[] = {
+	{ "json", 0, NULL, "machine-readable output", option_set_bool,
+	  offsetof(struct noun_args, json) },
+	{},
+};
+
+const struct option_table noun_tables[1] = { { .title = "flags", .rows = noun_rows } };
 
 int cmd_set_string(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
 {
@@ -77,6 +86,14 @@ int cmd_result(int err, const char *name, struct st_err *e)
 		return EXIT_NOT_ATTACHED;
 	}
 	return EXIT_FAILED;
+}
+
+int cmd_one_pod(int n, char **args, const char **ret, struct st_err *e)
+{
+	if (n > 1)
+		return err_set(e, EINVAL, "argument", args[1], "not expected");
+	*ret = n ? args[0] : NULL;
+	return n ? pod_check_name(args[0], e) : 0;
 }
 
 int json_put(json_t *value)

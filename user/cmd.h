@@ -38,7 +38,10 @@ int cmd_import(const struct command *self, int argc, char **argv, struct st_err 
 int cmd_istio(const struct command *self, int argc, char **argv, struct st_err *e);
 
 extern const struct option_table istio_tables[2], attach_tables[2], detach_tables[1],
-	noun_tables[1], update_tables[1], explain_tables[1], agent_tables[1];
+	noun_tables[1], update_tables[1], explain_tables[1], agent_tables[1], status_tables[1],
+	stats_tables[1];
+
+extern const char status_notes[], stats_notes[]; /* for --help */
 
 /* What every noun takes. */
 struct noun_args {
@@ -61,6 +64,9 @@ int cmd_parse(const struct command *self, void *const *ctx, int argc, char **arg
 
 /* Setters for rows of the commands' own tables: a string or a flag at row->offset. */
 int cmd_set_string(void *ctx, const struct option_row *row, const char *value, struct st_err *e);
+
+/* A noun's arguments: none, or one pod's NAME, at *ret (else NULL). Returns 0, or -EINVAL with e filled. */
+int cmd_one_pod(int n, char **args, const char **ret, struct st_err *e);
 
 /* Prints and frees a JSON value. Returns an exit status. */
 int json_put(json_t *value);

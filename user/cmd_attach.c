@@ -103,6 +103,24 @@ static int check_attach(const struct attach_args *a, int n, char **args, struct 
 	return a->name ? pod_check_name(a->name, e) : 0;
 }
 
+/* What was given for nothing; no failure. */
+static int note_flags(int status, const char *verb, const struct config *c)
+{
+	static const char *const servers[] = { "dns-servers", "resolv-conf" };
+	size_t i;
+
+	for (i = 0; i < sizeof(servers) / sizeof(*servers); i++)
+		if (status == EXIT_DONE && config_given(c, servers[i]) && c->capture_all_dns)
+			fprintf(stderr,
+				"socktables: %s: flag '--%s': of no effect, as DNS to any address "
+				"is "
+				"captured\nhint: --capture-all-dns=false captures that to the "
+				"pod's "
+				"nameservers alone\n",
+				verb, servers[i]);
+	return status;
+}
+
 static int attach(const struct attach_args *a, struct config *config, struct st_err *e)
 {
 	struct pod_spec spec = { .name = a->name,
@@ -120,7 +138,7 @@ static int attach(const struct attach_args *a, struct config *config, struct st_
 		spec.resolv_conf = resolv;
 		spec.group_file = group;
 	}
-	return cmd_result(pod_attach(&spec, e), NULL, e);
+	return note_flags(cmd_result(pod_attach(&spec, e), NULL, e), "attach", config);
 }
 
 int cmd_attach(const struct command *self, int argc, char **argv, struct st_err *e)
@@ -166,6 +184,7 @@ int cmd_update(const struct command *self, int argc, char **argv, struct st_err 
 		spec.name = args[0];
 		status = cmd_begin(self, e) ? EXIT_FAILED
 					    : cmd_result(pod_update(&spec, e), args[0], e);
+		note_flags(status, "update", &config);
 	}
 	config_free(&config);
 	return status;

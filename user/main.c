@@ -15,8 +15,9 @@
 	"and # begins a comment\n"
 
 /* To work on maps takes CAP_BPF; to load programs for the network CAP_NET_ADMIN as well, and
- * CAP_PERFMON if they read the kernel's memory; to enter a namespace, and to look at programs and links
- * that are not ours, CAP_SYS_ADMIN; to find a namespace or --pid's by a process CAP_SYS_PTRACE; to find
+ * CAP_PERFMON if they read the kernel's memory; to ask what runs on a cgroup CAP_NET_ADMIN (Linux 6.9:
+ * or CAP_SYS_ADMIN); to enter a namespace, and to look at programs and links that are not ours,
+ * CAP_SYS_ADMIN; to find a namespace or --pid's by a process CAP_SYS_PTRACE; to find
  * a cgroup by its id CAP_DAC_READ_SEARCH.
  */
 #define ON_MAPS CAPS(BPF)
@@ -39,11 +40,11 @@ static const struct command commands[] = {
 	  cmd_detach, detach_tables, 1, ON_PODS, CAPS(SYS_PTRACE) | CAPS(PERFMON) },
 	{ "upgrade", "", "this build's programs for all pods, connections go on",
 	  "  socktables upgrade\n", cmd_upgrade, NULL, 0, LOADING, 0 },
-	{ "status", "[NAME]", "what is attached, and whether it works",
-	  "  socktables status\n  socktables status web --json\n", cmd_status, noun_tables, 1,
-	  ON_MAPS, CAPS(DAC_READ_SEARCH) | CAPS(SYS_ADMIN) | CAPS(SYS_PTRACE) },
-	{ "stats", "[NAME]", "counters by reason", "  socktables stats web\n", cmd_stats,
-	  noun_tables, 1, ON_MAPS, 0 },
+	{ "status", "[NAME]", "what is attached, and whether it works", status_notes, cmd_status,
+	  status_tables, 1, ON_MAPS,
+	  CAPS(DAC_READ_SEARCH) | CAPS(NET_ADMIN) | CAPS(SYS_ADMIN) | CAPS(SYS_PTRACE) },
+	{ "stats", "[NAME]", "counters by reason", stats_notes, cmd_stats, stats_tables, 1, ON_MAPS,
+	  0 },
 	{ "explain", "NAME FLOW", "which rule wins for a connection",
 	  "  socktables explain web out tcp 10.0.0.5:80 --uid 1000\n"
 	  "  socktables explain web out udp [fd00::a]:53 --uid 1337 --from ::6\n"

@@ -47,8 +47,13 @@ static int on_done(const struct nlmsghdr *nlh, void *ctx)
 
 int netlink_talk(struct nlmsghdr *nlh, mnl_cb_t cb, void *ctx)
 {
+	return netlink_talk_to(NETLINK_ROUTE, nlh, cb, ctx);
+}
+
+int netlink_talk_to(int bus, struct nlmsghdr *nlh, mnl_cb_t cb, void *ctx)
+{
 	char buf[MNL_SOCKET_BUFFER_SIZE];
-	struct mnl_socket *nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	struct mnl_socket *nl = mnl_socket_open2(bus, SOCK_CLOEXEC);
 	ssize_t n = -1;
 	mnl_cb_t control[] = { [NLMSG_ERROR] = on_error, [NLMSG_DONE] = on_done };
 	int run = MNL_CB_OK, err = 0;

@@ -150,13 +150,19 @@ static int search(const char *dir, const char *suffix, __u64 dev, __u64 ino, cha
 	return found || !denied ? found : -EACCES;
 }
 
-int netns_find(__u64 dev, __u64 ino, __u64 cookie, struct netns *ret, struct st_err *e)
+int netns_locate(__u64 dev, __u64 ino, char path[PATH_MAX])
 {
-	char path[PATH_MAX];
 	int err = search("/run/netns", "", dev, ino, path);
 
 	err = err ?: search("/run/docker/netns", "", dev, ino, path);
-	err = err ?: search("/proc", "/ns/net", dev, ino, path);
+	return err ?: search("/proc", "/ns/net", dev, ino, path);
+}
+
+int netns_find(__u64 dev, __u64 ino, __u64 cookie, struct netns *ret, struct st_err *e)
+{
+	char path[PATH_MAX];
+	int err = netns_locate(dev, ino, path);
+
 	if (err < 0) {
 		err_hint(e, "to look for it through processes takes CAP_SYS_PTRACE");
 		return err_sys(e, -err, "network namespace of the pod", NULL);

@@ -3,6 +3,7 @@
 #ifndef SOCKTABLES_NETNS_H
 #define SOCKTABLES_NETNS_H
 
+#include <limits.h>
 #include <linux/types.h>
 
 #include "err.h"
@@ -25,6 +26,12 @@ int netns_open(const char *path, int force, struct netns *ret, struct st_err *e)
  * gone and its inode another's: the kernel gives that away again at once, the cookie never.
  */
 int netns_find(__u64 dev, __u64 ino, __u64 cookie, struct netns *ret, struct st_err *e);
+
+/* A path that leads to it: of /run/netns or the like, or of a process. Returns 1, 0: there is none, or
+ * -EACCES: looking through processes takes CAP_SYS_PTRACE. Whether the inode is still that namespace's
+ * only the cookie tells.
+ */
+int netns_locate(__u64 dev, __u64 ino, char path[PATH_MAX]);
 
 void netns_close(struct netns *ns);
 

@@ -96,6 +96,12 @@ int pod_read(const char *name,
 /* The sum over all CPUs. -ENOENT (e untouched): never counted. */
 int pod_counters(const struct datapath *dp, __u64 cookie, struct counters *ret);
 
+/* Tells each() the netns cookie of every handshake that is under way on the node. Returns 0 or -errno with
+ * e filled.
+ */
+int pod_handshakes(const struct datapath *dp, void (*each)(void *ctx, __u64 cookie), void *ctx,
+		   struct st_err *e);
+
 /* What the pod's lists say about a flow: fills its *_class fields, from the kernel's own maps. */
 void pod_classify(const struct datapath *dp, const struct policy *p, struct flow *f, int inbound);
 

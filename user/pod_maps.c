@@ -226,13 +226,19 @@ int maps_drop_pod(const struct datapath *dp, __u64 cookie, struct st_err *e)
 	return err ?: maps_delete(dp->map[MAP_st_policy], &cookie, "st_policy", e);
 }
 
+/* Of each slot what is read is the cookie of its socket, which may have several. */
 int maps_count_listeners(const struct datapath *dp, __u64 cookie)
 {
 	struct listener_key k = { .netns = cookie };
-	__u64 socket_cookie;
-	int nr = 0;
+	__u64 seen[ST_LISTENERS];
+	int nr = 0, i;
 
-	for (k.slot = 0; k.slot < ST_LISTENERS; k.slot++)
-		nr += !bpf_map_lookup_elem(dp->map[MAP_st_listener], &k, &socket_cookie);
+	for (k.slot = 0; k.slot < ST_LISTENERS; k.slot++) {
+		if (bpf_map_lookup_elem(dp->map[MAP_st_listener], &k, &seen[nr]))
+			continue;
+		for (i = 0; i < nr && seen[i] != seen[nr]; i++)
+			;
+		nr += i == nr;
+	}
 	return nr;
 }

@@ -55,6 +55,7 @@ int maps_collect_garbage(const struct datapath *dp, struct st_err *e);
 /* The slots of its listeners, its counters, its numbers, and last its policy. */
 int maps_drop_pod(const struct datapath *dp, __u64 cookie, struct st_err *e);
 
+/* Sockets, whatever the number of their slots. */
 int maps_count_listeners(const struct datapath *dp, __u64 cookie);
 
 /* For maps of any kind, named for messages: the first key, or the one behind PREV: 1, 0 at the end; to

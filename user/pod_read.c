@@ -14,6 +14,7 @@
 #include <bpf/libbpf.h>
 
 #include "bpffs.h"
+#include "cgroup.h"
 #include "pod_maps.h"
 
 int pod_check_name(const char *name, struct st_err *e)
@@ -40,6 +41,31 @@ static void judge(struct pod *pod, enum pod_state state, const char *why)
 	snprintf(pod->why, sizeof(pod->why), "%s", why);
 }
 
+/* A link that hangs on nothing any more lost that, or was detached by somebody: then it is still there, as
+ * far as that may be looked at.
+ */
+static void judge_loose_link(struct pod *pod, int is_cgroup)
+{
+	const struct policy *p = &pod->policy;
+	struct st_err ignored = {};
+	char path[PATH_MAX];
+	struct netns ns;
+	int is_there;
+
+	if (is_cgroup) {
+		is_there = !cgroup_path(p->cgroup_id, path);
+	} else {
+		is_there = !netns_find(p->netns_dev, p->netns_ino, pod->cookie, &ns, &ignored);
+		if (is_there)
+			netns_close(&ns);
+	}
+	if (is_there)
+		judge(pod, POD_INCOMPLETE, "links were detached");
+	else
+		judge(pod, POD_STALE,
+		      is_cgroup ? "its cgroup is gone" : "its network namespace is gone");
+}
+
 /* Counts the pin if its link still hangs on the pod's cgroup or namespace. */
 static void check_link(const char *path, struct pod *pod)
 {
@@ -52,9 +78,9 @@ static void check_link(const char *path, struct pod *pod)
 	if (!bpf_obj_get_info_by_fd(fd, &info, &size)) {
 		pod->nr_links++;
 		if (info.type == BPF_LINK_TYPE_CGROUP && !info.cgroup.cgroup_id)
-			judge(pod, POD_STALE, "its cgroup is gone");
+			judge_loose_link(pod, 1);
 		if (info.type == BPF_LINK_TYPE_NETNS && !info.netns.netns_ino)
-			judge(pod, POD_STALE, "its network namespace is gone");
+			judge_loose_link(pod, 0);
 	}
 	close(fd);
 }
@@ -135,6 +161,31 @@ int pod_counters(const struct datapath *dp, __u64 cookie, struct counters *ret)
 		}
 	free(per_cpu);
 	return err;
+}
+
+/* Entries come and go meanwhile: a walk by keys would begin anew whenever the last one has gone. */
+int pod_handshakes(const struct datapath *dp, void (*each)(void *ctx, __u64 cookie), void *ctx,
+		   struct st_err *e)
+{
+	enum { BATCH = 1024 };
+	struct handshake_key *keys = calloc(BATCH, sizeof(*keys));
+	struct origin *values = calloc(BATCH, sizeof(*values));
+	int fd = dp->map[MAP_st_handshake];
+	__u32 at, n, i;
+	void *from = NULL;
+	int err = keys && values ? 0 : -ENOMEM;
+
+	while (!err) {
+		n = BATCH;
+		if (bpf_map_lookup_batch(fd, from, &at, keys, values, &n, NULL))
+			err = -errno;
+		from = &at;
+		for (i = 0; (!err || err == -ENOENT) && i < n; i++)
+			each(ctx, keys[i].netns);
+	}
+	free(keys);
+	free(values);
+	return err == -ENOENT ? 0 : err_sys(e, -err, "map", "st_handshake");
 }
 
 static __u32 class_of(const struct datapath *dp, const struct policy *p, const struct addr *a)

@@ -332,16 +332,16 @@ keys() {
 json() {
 	local out
 	out=$("$ST" status --json)
-	same "build cgroup cgroup_id inbound_listeners links name netns_cookie netns_inode policy state warnings" \
-		"$(keys "$out" '.[0]')" "fields of status"
-	same "attached expected" "$(keys "$out" '.[0].links')"
+	same "build cgroup cgroup_id findings health inbound_listeners links listening name netns netns_cookie netns_inode $(
+		)policy state warnings" "$(keys "$out" '.[0]')" "fields of status"
+	same "attached effective expected" "$(keys "$out" '.[0].links')"
 	has "$(keys "$out" '.[0].policy')" "\bdns_port\b.*\binbound_port\b.*\boutbound_port\b.*\bproxy_uid\b"
 	same "a attached $CG/a 13" "$(jq -r '.[0] | "\(.name) \(.state) \(.cgroup) \(.links.attached)"' <<< "$out")"
 	same "$(stat -Lc %i /run/netns/a)" "$(jq '.[0].netns_inode' <<< "$out")"
 	has "$(jq -r '.[0].warnings[0]' <<< "$out")" 'nothing listens on port 15006'
 	same 1 "$("$ST" status a --json | jq length)"
 	out=$("$ST" stats a --json)
-	same "ipv4 ipv6 name" "$(keys "$out" '.[0]')" "fields of stats"
+	same "ipv4 ipv6 name totals" "$(keys "$out" '.[0]')" "fields of stats"
 	same true "$(jq '.[0].ipv4["out-captured"] == 0 and (.[0].ipv6 | all(. == 0))' <<< "$out")"
 	out=$("$ST" explain a out tcp 1.2.3.4:80 --json)
 	same "action pod port reason text" "$(keys "$out" .)" "fields of explain"

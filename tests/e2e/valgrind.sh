@@ -47,7 +47,10 @@ taken_over() {
 
 looked_at() {
 	clean 0 status --json
+	clean 0 status
 	clean 0 stats a --json
+	clean 0 stats
+	clean 0 stats --prometheus
 	clean 0 explain a out tcp 10.0.0.5:80 --uid 1000
 }
 
