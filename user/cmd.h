@@ -38,7 +38,7 @@ int cmd_import(const struct command *self, int argc, char **argv, struct st_err 
 int cmd_istio(const struct command *self, int argc, char **argv, struct st_err *e);
 
 extern const struct option_table istio_tables[2], attach_tables[2], detach_tables[1],
-	noun_tables[1], update_tables[1], explain_tables[1], agent_tables[1];
+	noun_tables[1], update_tables[1], explain_tables[2], agent_tables[1];
 
 /* What every noun takes. */
 struct noun_args {

@@ -44,11 +44,17 @@ static const struct command commands[] = {
 	  ON_MAPS, CAPS(DAC_READ_SEARCH) | CAPS(SYS_ADMIN) | CAPS(SYS_PTRACE) },
 	{ "stats", "[NAME]", "counters by reason", "  socktables stats web\n", cmd_stats,
 	  noun_tables, 1, ON_MAPS, 0 },
-	{ "explain", "NAME FLOW", "which rule wins for a connection",
+	{ "explain", "NAME FLOW | --offline [policy] FLOW | --import FILE FLOW",
+	  "which rule wins for a connection, and what is seen of it",
 	  "  socktables explain web out tcp 10.0.0.5:80 --uid 1000\n"
 	  "  socktables explain web out udp [fd00::a]:53 --uid 1337 --from ::6\n"
-	  "  socktables explain web in tcp 10.77.0.2:8080 --from 10.77.0.3\n",
-	  cmd_explain, explain_tables, 1, ON_MAPS, 0 },
+	  "  socktables explain web in tcp 10.77.0.2:8080 --from 10.77.0.3\n"
+	  "  socktables explain --offline -x 10.0.0.0/8 --local 10.77.0.2 out tcp 10.0.0.5:80\n"
+	  "  socktables explain --import pod1.rules in tcp 10.77.0.2:8080\n"
+	  "\nFLOW is out|in tcp|udp ADDRESS:PORT; IPv6 is written [ADDRESS]:PORT. The rules are "
+	  "shown in the\n"
+	  "order in which they are asked. Offline no privilege is needed.\n",
+	  cmd_explain, explain_tables, 2, ON_MAPS, 0 },
 	{ "probe", "", "what this kernel can do, by trying it", "  socktables probe\n", cmd_probe,
 	  noun_tables, 1, LOADING, 0 },
 	{ "agent", "[--once]", "keep pods' addresses right while they change",

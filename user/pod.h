@@ -96,7 +96,10 @@ int pod_read(const char *name,
 /* The sum over all CPUs. -ENOENT (e untouched): never counted. */
 int pod_counters(const struct datapath *dp, __u64 cookie, struct counters *ret);
 
-/* What the pod's lists say about a flow: fills its *_class fields, from the kernel's own maps. */
-void pod_classify(const struct datapath *dp, const struct policy *p, struct flow *f, int inbound);
+/* What the pod's lists say about a flow: fills its *_class fields, from the kernel's own maps; and of an
+ * outbound one struct class_value's src.
+ */
+void pod_classify(const struct datapath *dp, const struct policy *p, struct flow *f, int inbound,
+		  struct addr *ret_source);
 
 #endif
