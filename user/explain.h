@@ -37,9 +37,9 @@ struct seen {
 	struct addr source; /* of who connects, as all ends are shown it */
 	struct addr proxy;  /* where the proxy or its agent gets it; all zero: it does not */
 	__u16 proxy_port;   /* host order */
-	int spread;	    /* 1: at any address of 127.0.0.0/8 if the proxy listens on the wildcard */
-	int to_self;	    /* TPROXY: 1 if it then comes to the inbound rules as from outside, */
-	int transparent;    /* or 1 if it is known as the proxy's, with its client's address */
+	int spread;	 /* 1: at any address of 127.0.0.0/8 if the proxy listens on the wildcard */
+	int to_self;	 /* TPROXY: 1 if it then comes to the inbound rules as from outside, */
+	int transparent; /* or 1 if it is known as the proxy's, with its client's address */
 };
 
 /* class_source: struct class_value's src for the destination. mark: of the socket. */

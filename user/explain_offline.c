@@ -95,8 +95,7 @@ static void add_notes(struct answer *a, const struct config *c, const char *loca
 			       "local; --local ADDRESS,... gives them");
 	if (c->ipv6 == IPV6_AUTO)
 		answer_note(a, "IPv6 is %scaptured%s: --ipv6=auto goes by the pod's addresses",
-			    a->policy.flags & POLICY_V6 ? "" : "not ",
-			    local ? ", by --local" : "");
+			    a->policy.flags & POLICY_V6 ? "" : "not ", local ? ", by --local" : "");
 	if (c->redirect_dns && !(a->policy.flags & POLICY_DNS))
 		answer_note(a, "DNS is not captured, as no nameserver is known: --dns-servers or "
 			       "--resolv-conf gives them");

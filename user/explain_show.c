@@ -51,7 +51,6 @@ int answer_find(struct answer *a, const struct flow *f, const struct addr *class
 	return fault ? err_set(e, EIO, "rules", NULL, "not what decided: %s", fault) : 0;
 }
 
-
 static int goes_to_proxy(const struct answer *a)
 {
 	return a->walk.verdict.action == ACTION_REDIRECT;
@@ -87,7 +86,10 @@ static void print_walk(const char *title, const struct walk *w)
 
 	printf("\n%s:\n", title);
 	for (s = w->v; s < w->v + w->nr; s++)
-		printf("  %-7s %-20s %s%s\n", s == won ? "DECIDES" : s->fits ? "fits" : "no",
+		printf("  %-7s %-20s %s%s\n",
+		       s == won	 ? "DECIDES"
+		       : s->fits ? "fits"
+				 : "no",
 		       why_name(s->why), why_text(s->why), owner_text(s));
 }
 
