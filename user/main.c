@@ -17,10 +17,13 @@
 /* To work on maps takes CAP_BPF; to load programs for the network CAP_NET_ADMIN as well, and
  * CAP_PERFMON if they read the kernel's memory; to enter a namespace, and to look at programs and links
  * that are not ours, CAP_SYS_ADMIN; to find a namespace or --pid's by a process CAP_SYS_PTRACE; to find
- * a cgroup by its id CAP_DAC_READ_SEARCH.
+ * a cgroup by its id CAP_DAC_READ_SEARCH; to be in a pod who the app and the proxy are CAP_SETUID and
+ * CAP_SETGID, to end what is there CAP_KILL.
  */
 #define ON_MAPS CAPS(BPF)
 #define ON_PODS (CAPS(BPF) | CAPS(NET_ADMIN) | CAPS(SYS_ADMIN))
+#define VISITING \
+	(CAPS(SYS_ADMIN) | CAPS(DAC_READ_SEARCH) | CAPS(SETUID) | CAPS(SETGID) | CAPS(KILL))
 #define LOADING (CAPS(BPF) | CAPS(NET_ADMIN) | CAPS(PERFMON))
 
 static const struct command commands[] = {
@@ -55,6 +58,17 @@ static const struct command commands[] = {
 	  "shown in the\n"
 	  "order in which they are asked. Offline no privilege is needed.\n",
 	  cmd_explain, explain_tables, 2, ON_MAPS, 0 },
+	{ "check", "NAME",
+	  "try a live pod: does what happens to its connections what its policy says",
+	  "  socktables check web\n"
+	  "  socktables check web --uid 1000 --gid 1000 --json\n"
+	  "\nConnections of each kind that the policy speaks of are made inside the pod, to "
+	  "addresses that are\n"
+	  "nobody's (192.0.2.1, 2001:db8::1), and closed at once; to an excluded CIDR goes at most "
+	  "one SYN.\n"
+	  "The proxy and its DNS agent see them. Exit status 0: all as the policy demands, 1: "
+	  "not.\n",
+	  cmd_check, check_tables, 1, ON_MAPS | VISITING, CAPS(SYS_PTRACE) },
 	{ "probe", "", "what this kernel can do, by trying it", "  socktables probe\n", cmd_probe,
 	  noun_tables, 1, LOADING, 0 },
 	{ "agent", "[--once]", "keep pods' addresses right while they change",

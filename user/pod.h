@@ -93,6 +93,12 @@ int pod_read(const char *name,
 			 struct st_err *e),
 	     void *ctx, struct st_err *e);
 
+/* 1 if that hook (enum hook_id) of the pod is linked to its cgroup and among what the kernel runs there;
+ * 1 if its inbound program is linked to its namespace. cgroup: the pod's, open.
+ */
+int pod_hook_runs(const struct pod *pod, int hook, int cgroup);
+int pod_inbound_runs(const struct pod *pod);
+
 /* The sum over all CPUs. -ENOENT (e untouched): never counted. */
 int pod_counters(const struct datapath *dp, __u64 cookie, struct counters *ret);
 
