@@ -47,8 +47,9 @@ int check_hooks(const struct pod *pod, int cgroup, struct check *c, struct st_er
 		a = check_add(c, OUTCOME_FAILED, what);
 		if (!a)
 			return err_sys(e, E2BIG, "check", NULL);
-		check_told(a, OUTCOME_FAILED,
-			   "not in effect on the pod's cgroup: 'socktables attach' again repairs it");
+		check_told(
+			a, OUTCOME_FAILED,
+			"not in effect on the pod's cgroup: 'socktables attach' again repairs it");
 	}
 	a = nr == NR_LINKS ? check_add(c, OUTCOME_OK, "hooks") : NULL;
 	if (a)
@@ -133,7 +134,8 @@ static void check_owner(const struct datapath *dp, const struct policy *p, struc
 		check_told(a, OUTCOME_OK, "gid %u listens on port %u", gid, p->outbound_port);
 	else
 		check_told(a, OUTCOME_FAILED,
-			   "uid %u, gid %u listens on port %u, but the policy's proxy is uid %u, gid %u: "
+			   "uid %u, gid %u listens on port %u, but the policy's proxy is uid %u, "
+			   "gid %u: "
 			   "what it sends comes back to it",
 			   row.uid, gid, p->outbound_port, p->uid, p->gid);
 }

@@ -29,9 +29,9 @@ struct attempt {
 struct check {
 	struct attempt v[ATTEMPTS_MAX];
 	int nr;
-	__u32 uid, gid;	  /* as whom the app is played, as the node sees it, */
-	int owner_given;  /* 0: check_plan() chooses */
-	struct st_err e;  /* what the process has to tell that was sent into the pod */
+	__u32 uid, gid;	 /* as whom the app is played, as the node sees it, */
+	int owner_given; /* 0: check_plan() chooses */
+	struct st_err e; /* what the process has to tell that was sent into the pod */
 };
 
 /* All fill c with attempts, or try those that are there, and return 0 or -errno with e filled. */

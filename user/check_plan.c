@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "pod_maps.h"
+#include "ruleset_impl.h"
 
 #define NOBODYS_PORT 80 /* any that is in no list would do */
 #define QUIET_PORT 9	/* discard: where an address may be somebody's */
@@ -77,21 +78,26 @@ static __u16 first_port(const struct ruleset *rs, __u32 class)
 	return 0;
 }
 
-/* An address of a list, not the pod's own; 0 if there is none of the family. */
+/* An address of a list, not the pod's own; 0 if there is none of the family. Of the widest prefix, as what
+ * is inside of that, like a route, has its lists' bits, too.
+ */
 static int first_addr(const struct plan *plan, __u32 class, __u32 not, struct addr *ret)
 {
-	const struct class_entry *c, *end = plan->rs->classes + plan->rs->nr_classes;
+	const struct class_entry *c, *end = plan->rs->classes + plan->rs->nr_classes, *best = NULL;
 
 	for (c = plan->rs->classes; c < end; c++) {
-		if (!(c->class & class) || c->class & (CLASS_LOCAL | not) ||
+		if (!(c->class & class) || c->class & (CLASS_LOCAL | not ) ||
 		    prefix_is_v4(&c->prefix) != plan->v4)
 			continue;
-		*ret = c->prefix.addr;
-		if (addr_is_zero(ret) || (plan->v4 && !ret->w[3]))
-			*ret = plan->nobody; /* that of a default route stands for loopback */
-		return 1;
+		if (!best || ruleset_compare_length(c, best) < 0)
+			best = c;
 	}
-	return 0;
+	if (!best)
+		return 0;
+	*ret = best->prefix.addr;
+	if (addr_is_zero(ret) || (plan->v4 && !ret->w[3]))
+		*ret = plan->nobody; /* that of a default route stands for loopback */
+	return 1;
 }
 
 static void add_lists(struct plan *plan)
@@ -152,10 +158,11 @@ static void add_inbound(const struct pod *pod, struct check *c)
 		check_told(a, OUTCOME_FAILED, "refused: nothing of the proxy listens on port %u",
 			   pod->policy.inbound_port);
 	else if (a)
-		check_told(a, OUTCOME_NOT_TRIED,
-			   "takes a caller from outside the pod; the proxy's listener on port %u is "
-			   "there",
-			   pod->policy.inbound_port);
+		check_told(
+			a, OUTCOME_NOT_TRIED,
+			"takes a caller from outside the pod; the proxy's listener on port %u is "
+			"there",
+			pod->policy.inbound_port);
 }
 
 /* Somebody whom the policy takes for an app; else whoever it is, the verdict knows better. */

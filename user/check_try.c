@@ -118,7 +118,7 @@ static void await_reply(int fd, const union address *asked, struct trace *t)
 	socklen_t len = sizeof(from);
 	__u8 reply[512];
 
-	if (!wait_for(fd, POLLIN, DNS_PATIENCE)) {
+	if (!wait_for(fd, POLLIN, t->listens ? DNS_PATIENCE : DNS_PATIENCE / 8)) {
 		t->error = ETIMEDOUT;
 		return;
 	}
@@ -177,7 +177,8 @@ static void judge_pass(struct attempt *a, const struct trace *t)
 	else if (is_at(t, a))
 		check_told(a, OUTCOME_OK, "direct: %s", why_name(a->want.why));
 	else if (t->error == ENETUNREACH || t->error == EHOSTUNREACH || t->error == EADDRNOTAVAIL)
-		check_told(a, OUTCOME_OK, "direct, where no route leads: %s", why_name(a->want.why));
+		check_told(a, OUTCOME_OK, "direct, where no route leads: %s",
+			   why_name(a->want.why));
 	else if (t->counted && t->error == ECONNREFUSED)
 		check_told(a, OUTCOME_OK, "direct, and refused there: %s", why_name(a->want.why));
 	else
@@ -196,8 +197,9 @@ static void judge_arrived(struct attempt *a, const struct trace *t)
 		check_told(a, OUTCOME_OK, "%s on port %u %s", listens_there(a), a->want.port,
 			   udp ? "answered" : "got it");
 	else if (!t->listens)
-		check_told(a, OUTCOME_FAILED, "redirected, but nothing listens on port %u: is %s down?",
-			   a->want.port, listens_there(a));
+		check_told(a, OUTCOME_FAILED,
+			   "redirected, but nothing listens on port %u: is %s down?", a->want.port,
+			   listens_there(a));
 	else if (udp || t->error == EINPROGRESS)
 		check_told(a, OUTCOME_FAILED, "redirected, but what listens on port %u %s",
 			   a->want.port, udp ? "does not answer" : "does not accept");
@@ -222,7 +224,8 @@ static void judge_redirect(struct attempt *a, const struct trace *t)
 	else if (t->found || t->counted)
 		judge_arrived(a, t);
 	else
-		check_told(a, OUTCOME_FAILED, "not captured: %s, and the programs saw nothing of it",
+		check_told(a, OUTCOME_FAILED,
+			   "not captured: %s, and the programs saw nothing of it",
 			   t->answered ? "answered" : strerror(t->error));
 }
 
@@ -243,8 +246,9 @@ void check_try(const struct datapath *dp, __u64 cookie, struct attempt *a)
 				  SOCK_CLOEXEC,
 			  0);
 	if (fd < 0) {
-		check_told(a, OUTCOME_NOT_TRIED, err ? "as uid %u, gid %u: %s" : "a socket of uid %u, gid %u: %s",
-			   f->uid, f->gid, strerror(err ? -err : errno));
+		check_told(a, OUTCOME_NOT_TRIED,
+			   err ? "as uid %u, gid %u: %s" : "a socket of uid %u, gid %u: %s", f->uid,
+			   f->gid, strerror(err ? -err : errno));
 		become(0, 0);
 		return;
 	}

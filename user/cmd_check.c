@@ -49,11 +49,12 @@ static int check_pod(void *ctx, const struct datapath *dp, const struct pod *pod
 	int cgroup, err;
 	__u64 id;
 
-	if (pod->state == POD_STALE)
-		return err_set(e, ESTALE, "pod", pod->policy.name, "%s", pod->why);
 	if (pod->state == POD_DRAINING || !(pod->policy.flags & POLICY_ACTIVE))
 		return err_set(e, EIO, "pod", pod->policy.name, "%s", pod->why);
+	/* A link that was detached by force looks stale, too: so the cgroup itself is asked. */
 	err = cgroup_path(pod->policy.cgroup_id, path);
+	if (err == -ENOENT)
+		return err_set(e, ESTALE, "pod", pod->policy.name, "its cgroup is gone");
 	if (err)
 		return err_sys(e, -err, "cgroup of pod", pod->policy.name);
 	cgroup = cgroup_open(path, &id, e);

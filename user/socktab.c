@@ -33,9 +33,8 @@ static int parse_row(const char *line, struct socktab_row *ret)
 	unsigned int local_port, peer_port, uid;
 	unsigned long long inode;
 
-	if (sscanf(line,
-		   " %*d: %32" HEX ":%x %32" HEX ":%x %x %*x:%*x %*x:%*x %*x %u %*d %llu", local,
-		   &local_port, peer, &peer_port, &ret->state, &uid, &inode) != 7)
+	if (sscanf(line, " %*d: %32" HEX ":%x %32" HEX ":%x %x %*x:%*x %*x:%*x %*x %u %*d %llu",
+		   local, &local_port, peer, &peer_port, &ret->state, &uid, &inode) != 7)
 		return -1;
 	ret->local_port = local_port;
 	ret->peer_port = peer_port;

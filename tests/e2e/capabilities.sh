@@ -79,7 +79,7 @@ run() {
 	explain) set -- explain a out tcp 10.0.0.1:80 ;;
 	import) set -- import "$TESTS/import/cidrs-1.12.rules" ;;
 	istio-iptables) set -- istio-iptables --cgroup "$CG/a" -p 15001 -z 15006 -u 1337 -g 1337 -b '*' -i '*' ;;
-	status | stats) set -- "$verb" a ;;
+	status | stats | check) set -- "$verb" a ;;
 	*) set -- "$verb" ;;
 	esac
 	"${wrap[@]}" "${words[@]}" "$ST" "$@"
@@ -89,6 +89,10 @@ run() {
 ready() {
 	case $1 in
 	attach | probe | import) detach_if a ;;
+	check)
+		"$ST" "${ATTACH_A[@]}"
+		[[ -e $TMP/a.proxy ]] || { proxy_start a && agent_start a; }
+		;;
 	istio-iptables) detach_if a; "$ST" detach --all ;;
 	*) "$ST" "${ATTACH_A[@]}" ;;
 	esac
@@ -188,7 +192,7 @@ for verb in $(all_commands); do
 	check "$verb works with just what it needs" with_just_those "$verb"
 	check "$verb refuses by name if anything of it is missing" each_is_needed "$verb"
 done
-for verb in attach update detach upgrade status stats explain istio-iptables; do
+for verb in attach update detach upgrade status stats explain check istio-iptables; do
 	check "$verb gives up all else" holds_no_others "$verb"
 done
 check "status without what is useful to it" status_without
