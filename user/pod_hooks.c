@@ -20,13 +20,13 @@ static int link_info(const struct pod *pod, const char *name, struct bpf_link_in
 	__u32 size = sizeof(*ret);
 	int fd, err;
 
+	memset(ret, 0, sizeof(*ret));
 	bpffs_pod_dir(pod->policy.name, dir);
 	if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= PATH_MAX)
 		return -ENAMETOOLONG;
 	fd = bpf_obj_get(path);
 	if (fd < 0)
 		return -errno;
-	memset(ret, 0, sizeof(*ret));
 	err = bpf_obj_get_info_by_fd(fd, ret, &size) ? -errno : 0;
 	close(fd);
 	return err;

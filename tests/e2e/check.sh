@@ -159,9 +159,14 @@ hook_gone() {
 	tried 0
 }
 
-# alone: nobody is in the pod's cgroup but who was there in the beginning
+# inside: who is in the pod's cgroup
+inside() {
+	find "$CG/web" -name cgroup.procs -exec cat {} + | sort | paste -sd ' '
+}
+
+# alone: nobody but who was there in the beginning
 alone() {
-	[[ $(sort "$CG/web/cgroup.procs" | paste -sd ' ') == "$PROCESSES" ]]
+	[[ $(inside) == "$PROCESSES" ]]
 }
 
 # Nothing of it stays, whatever happens to it: neither process nor cgroup nor entry of a map.
@@ -184,7 +189,7 @@ leaves_nothing() {
 everything() {
 	"$TEST_BIN/e2e_state" "$CG/web" /run/netns/web | grep -v st_count | sort
 	find "$CG/web" -type d
-	sort "$CG/web/cgroup.procs"
+	inside
 }
 
 # A cgroup with controllers for its children takes no process: it goes into one below, for as long as it
@@ -225,7 +230,7 @@ proxy_start web
 PROXY=$SERVED
 agent_start web
 AGENT=$SERVED
-PROCESSES=$(sort "$CG/web/cgroup.procs" | paste -sd ' ')
+PROCESSES=$(inside)
 check "a whole pod" whole
 check "nothing of it stays" leaves_nothing
 check "policies with lists" lists

@@ -47,7 +47,7 @@ as_seen() {
 	same "$(told .seen.proxy.original_destination)" "$(field od "$line")" "SO_ORIGINAL_DST"
 	same "$(told .seen.proxy.peer)" "$(host "$(field peer "$line")")" "getpeername at the proxy"
 	[[ $(told .seen.proxy.spread) == true ]] || same "$(told .seen.proxy.name)" "$(host "$(field local "$line")")"
-	same "$(told .seen.proxy.port)" "$(sed 's/.*://' <<< "$(field local "$line")")" "the listener's port"
+	same "$(told .seen.proxy.port)" "$(field local "$line" | sed 's/.*://')" "the listener's port"
 }
 
 seen_by_app() {
