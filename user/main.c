@@ -69,6 +69,19 @@ static const struct command commands[] = {
 	  "The proxy and its DNS agent see them. Exit status 0: all as the policy demands, 1: "
 	  "not.\n",
 	  cmd_check, check_tables, 1, ON_MAPS | VISITING, CAPS(SYS_PTRACE) },
+	{ "run", "--proxy COMMAND [policy] -- COMMAND...",
+	  "a command with its connections sent to a local proxy",
+	  "  socktables run --proxy 'mitmdump --mode transparent -p 15001' --user me -- curl "
+	  "http://10.0.0.5\n"
+	  "  socktables run --proxy 'haproxy -f tcp.cfg' --proxy-user haproxy -x 10.0.0.0/8 -- "
+	  "make fetch\n"
+	  "\nOnly what COMMAND and its children send is captured. The exit status is COMMAND's, "
+	  "128 and the\n"
+	  "signal that ended it, 126 or 127 if it cannot be executed. What it leaves running ends "
+	  "with it.\n",
+	  cmd_run, run_tables, 2,
+	  ON_PODS | LOADING | CAPS(SETUID) | CAPS(SETGID) | CAPS(KILL) | CAPS(DAC_READ_SEARCH),
+	  CAPS(SYS_PTRACE) },
 	{ "probe", "", "what this kernel can do, by trying it", "  socktables probe\n", cmd_probe,
 	  noun_tables, 1, LOADING, 0 },
 	{ "agent", "[--once]", "keep pods' addresses right while they change",

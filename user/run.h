@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The parts of the command run: who is started, and how it is waited for. */
+#ifndef SOCKTABLES_RUN_H
+#define SOCKTABLES_RUN_H
+
+#include <linux/types.h>
+#include <sys/types.h>
+
+#include "err.h"
+
+/* A process that was forked with all privileges, and waits to be let go or for our end. */
+struct started {
+	pid_t pid;   /* 0: none */
+	int go;	     /* a byte lets it go, the end of file ends it */
+	int running; /* 1 until it was reaped */
+	int status;  /* then of waitpid() */
+};
+
+/* Who it is to be. */
+struct identity {
+	__u32 uid, gid;
+	const char *user; /* whose supplementary groups it gets; NULL: none */
+	int keep;	  /* 1: as who we are */
+};
+
+/* A user by name or number. Returns 0, or -EINVAL with e filled. */
+int identity_of(const char *user, struct identity *ret, struct st_err *e);
+
+/* Forks a process that will execute argv as that user, and ends when we do. Returns 0 or -errno with e
+ * filled. Signals have to be blocked: it unblocks them.
+ */
+int run_start(char *const *argv, const struct identity *who, struct started *ret, struct st_err *e);
+void run_go(struct started *s);
+
+/* Reaps what has ended. */
+void run_reap(struct started *s);
+
+/* As a shell has it: the exit status, or 128 and the signal. */
+int run_exit_status(const struct started *s);
+
+/* Ends it, by SIGTERM and after some seconds by SIGKILL, and reaps it. */
+void run_end(struct started *s);
+
+#endif
