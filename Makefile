@@ -29,7 +29,7 @@ LDLIBS := -lbpf -ljansson -lmnl -lcap
 SHARED_BPF := outbound reply origdst
 LIB_SRC := agent bpffs cgroup check check_plan check_try config config_flags config_lists datapath err explain gone idmap import import_guess istio_env istio_rules \
 	list_file netlink netns nsid options own_cgroup pod pod_attach pod_compare validate pod_detach pod_drain pod_env pod_hooks pod_lists pod_maps \
-	pod_read pod_refresh pod_upgrade prefix probe resolv rule rule_form rules rules_effect rules_read ruleset ruleset_facts run socktab values why
+	pod_read pod_refresh pod_upgrade prefix probe resolv rule rule_form rules rules_effect rules_read ruleset ruleset_facts run run_cgroup socktab values why
 CMD_SRC := main caps cmd cmd_agent cmd_attach cmd_check cmd_explain cmd_import cmd_probe cmd_run cmd_show cmd_istio explain_flow \
 	explain_offline explain_show istio_show
 # What needs neither root nor libbpf, for tests and fuzzers.

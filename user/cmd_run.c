@@ -4,9 +4,7 @@
  * there, too; whose connections pass is told by the owner.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -15,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cgroup.h"
@@ -25,7 +22,6 @@
 #include "run.h"
 #include "socktab.h"
 
-#define PREFIX "run-"	    /* of the pods' names; behind it the process id of who runs it */
 #define LISTEN_PATIENCE 300 /* tenths of a second: until the proxy listens */
 
 struct run_args {
@@ -51,107 +47,11 @@ const struct option_table run_tables[2] = {
 };
 
 struct run {
-	const char *parent;
-	char name[32], dir[PATH_MAX];
+	struct run_place place;
 	struct started proxy, command;
 	struct config *config;
 	int signals;
 };
-
-/* --- the cgroup ---------------------------------------------------------------------------------- */
-
-static void remove_cgroups(const char *dir)
-{
-	static const char *const parts[] = { "/command", "/proxy", "" };
-	char path[PATH_MAX + 16], line[32];
-	int i, tries;
-	FILE *f;
-
-	for (i = 0; i < 3; i++) {
-		snprintf(path, sizeof(path), "%s%s/cgroup.procs", dir, parts[i]);
-		f = i < 2 ? fopen(path, "re") : NULL;
-		while (f && fgets(line, sizeof(line), f))
-			if (atoi(line) > 0)
-				kill(atoi(line), SIGKILL);
-		if (f)
-			fclose(f);
-		snprintf(path, sizeof(path), "%s%s", dir, parts[i]);
-		for (tries = 0; tries < 100 && rmdir(path) && errno == EBUSY; tries++)
-			poll(NULL, 0, 10);
-	}
-}
-
-static int make_cgroups(const struct run *r, struct st_err *e)
-{
-	static const char *const parts[] = { "", "/command", "/proxy" };
-	char path[PATH_MAX + 16];
-	int i;
-
-	for (i = 0; i < 3; i++) {
-		snprintf(path, sizeof(path), "%s%s", r->dir, parts[i]);
-		if (mkdir(path, 0755))
-			return err_sys(e, errno, "cgroup", path);
-	}
-	return 0;
-}
-
-static int move(const struct run *r, const char *part, pid_t pid, struct st_err *e)
-{
-	char path[PATH_MAX + 32];
-	FILE *f;
-	int err;
-
-	snprintf(path, sizeof(path), "%s/%s/cgroup.procs", r->dir, part);
-	f = fopen(path, "we");
-	err = !f || fprintf(f, "%d", pid) < 0 || fflush(f) ? errno : 0;
-	if (f)
-		fclose(f);
-	return err ? err_sys(e, err, "cgroup", path) : 0;
-}
-
-/* --- what earlier ones left that were killed ----------------------------------------------------- */
-
-struct sweep {
-	char names[16][ST_NAME_MAX];
-	char dirs[16][PATH_MAX];
-	int nr;
-};
-
-static int note_wreck(void *ctx, const struct datapath *dp, const struct pod *pod, struct st_err *e)
-{
-	const char *name = pod->policy.name;
-	struct sweep *s = ctx;
-	int pid;
-
-	(void)dp, (void)e;
-	if (strncmp(name, PREFIX, strlen(PREFIX)) || s->nr == 16)
-		return 0;
-	pid = atoi(name + strlen(PREFIX));
-	if (pid <= 0 || !kill(pid, 0) || errno != ESRCH)
-		return 0;
-	if (cgroup_path(pod->policy.cgroup_id, s->dirs[s->nr]))
-		s->dirs[s->nr][0] = '\0';
-	strcpy(s->names[s->nr++], name);
-	return 0;
-}
-
-static int sweep(struct st_err *e)
-{
-	struct sweep *s = calloc(1, sizeof(*s));
-	struct st_err ignored = {};
-	int i, err;
-
-	if (!s)
-		return err_sys(e, ENOMEM, "run", NULL);
-	err = pod_read(NULL, note_wreck, s, e);
-	for (i = 0; i < s->nr; i++) {
-		pod_detach(s->names[i], 0, &ignored);
-		if (s->dirs[i][0])
-			remove_cgroups(s->dirs[i]);
-	}
-	free(s);
-	return err == -ENOENT ? 0 : err;
-}
 
 /* --- the life of both ---------------------------------------------------------------------------- */
 
@@ -204,18 +104,18 @@ static int await_proxy(struct run *r, struct st_err *e)
 
 static int live(struct run *r, struct st_err *e)
 {
-	struct pod_spec spec = { .name = r->name,
-				 .cgroup = r->dir,
+	struct pod_spec spec = { .name = r->place.name,
+				 .cgroup = r->place.dir,
 				 .netns = "/proc/self/ns/net",
 				 .resolv_conf = "/etc/resolv.conf",
 				 .group_file = "/etc/group",
 				 .force = 1,
 				 .config = r->config };
 	struct st_err ignored = {};
-	int err = make_cgroups(r, e), told = 0;
+	int err = place_make(&r->place, e), told = 0;
 
-	err = err ?: move(r, "proxy", r->proxy.pid, e);
-	err = err ?: move(r, "command", r->command.pid, e);
+	err = err ?: place_move(&r->place, "proxy", r->proxy.pid, e);
+	err = err ?: place_move(&r->place, "command", r->command.pid, e);
 	err = err ?: pod_attach(&spec, e);
 	if (!err) {
 		err = await_proxy(r, e);
@@ -227,12 +127,13 @@ static int live(struct run *r, struct st_err *e)
 				fprintf(stderr, "socktables: run: proxy: ended\n");
 		}
 		run_end(&r->command);
+		place_kill(&r->place); /* what it left must not go direct */
 		run_end(&r->proxy);
-		err = pod_detach(r->name, 0, err ? &ignored : e) ?: err;
+		err = pod_detach(r->place.name, 0, err ? &ignored : e) ?: err;
 	}
 	run_end(&r->command);
 	run_end(&r->proxy);
-	remove_cgroups(r->dir);
+	place_remove(&r->place);
 	return err;
 }
 
@@ -279,8 +180,9 @@ static int check_users(const struct run_args *a, struct config *c, struct identi
 
 	if (config_given(c, "proxy-uid") || config_given(c, "proxy-gid"))
 		return err_set(e, EINVAL, "flag", "-u, -g", "--proxy-user tells who the proxy is");
-	*command = (struct identity){ getuid(), getgid(), NULL, 1 };
+	*command = (struct identity){ .uid = getuid(), .gid = getgid(), .keep = 1 };
 	err = identity_of(a->proxy_user ? a->proxy_user : "1337", proxy, e);
+	proxy->apart = 1;
 	if (!err && a->user)
 		err = identity_of(a->user, command, e);
 	if (!err && (command->uid == proxy->uid || command->gid == proxy->gid))
@@ -312,23 +214,21 @@ static int start_both(struct run *r, const struct run_args *a, char **args,
 		      const struct identity *proxy, const struct identity *command,
 		      struct st_err *e)
 {
-	char *sh[] = { "/bin/sh", "-c", NULL, NULL };
-	char *exec_proxy;
+	char *sh[] = { "/bin/sh", "-c", strdup(a->proxy), NULL };
 	int err;
 
-	if (asprintf(&exec_proxy, "exec %s", a->proxy) < 0)
+	if (!sh[2])
 		return err_sys(e, ENOMEM, "proxy", NULL);
-	sh[2] = exec_proxy;
 	err = run_start(sh, proxy, &r->proxy, e);
 	err = err ?: run_start(args, command, &r->command, e);
-	free(exec_proxy);
+	free(sh[2]);
 	return err;
 }
 
 static int run(const struct command *self, const struct run_args *a, char **args, struct config *c,
 	       struct st_err *e)
 {
-	struct run r = { .config = c, .parent = a->parent };
+	struct run r = { .config = c, .place.parent = a->parent };
 	struct identity proxy, command;
 	char own[PATH_MAX];
 	int err;
@@ -340,15 +240,10 @@ static int run(const struct command *self, const struct run_args *a, char **args
 		return EXIT_FAILED;
 	err = start_both(&r, a, args, &proxy, &command, e);
 	err = err ?: cmd_begin(self, e);
-	if (!err && !r.parent) {
+	if (!err && !r.place.parent) {
 		err = cgroup_of_pid(getpid(), own, e);
-		r.parent = own;
+		r.place.parent = own;
 	}
-	snprintf(r.name, sizeof(r.name), PREFIX "%d", getpid());
-	if (!err && snprintf(r.dir, sizeof(r.dir), "%s/socktables-%s", r.parent, r.name) >=
-			    PATH_MAX)
-		err = err_sys(e, ENAMETOOLONG, "cgroup", r.parent);
-	err = err ?: sweep(e);
 	err = err ?: live(&r, e);
 	run_end(&r.command);
 	run_end(&r.proxy);

@@ -24,12 +24,12 @@ int identity_of(const char *user, struct identity *ret, struct st_err *e)
 	__u32 id;
 
 	if (p) {
-		*ret = (struct identity){ p->pw_uid, p->pw_gid, user, 0 };
+		*ret = (struct identity){ .uid = p->pw_uid, .gid = p->pw_gid, .user = user };
 		return 0;
 	}
 	if (id_parse(user, &id))
 		return err_set(e, EINVAL, "user", user, "no such user");
-	*ret = (struct identity){ id, id, NULL, 0 };
+	*ret = (struct identity){ .uid = id, .gid = id };
 	return 0;
 }
 
@@ -44,8 +44,16 @@ static int become(const struct identity *who)
 		       : 0;
 }
 
+/* Its standard input is the command's alone. */
+static int go_quiet(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 || dup2(fd, STDIN_FILENO) < 0;
+}
+
 /* What to do as a shell would: 127 for what is not there, 126 for what cannot be executed. */
-static void run_child(char *const *argv, const struct identity *who, int go)
+static void run_child(char *const *argv, const struct identity *who, int go, pid_t parent)
 {
 	sigset_t none;
 	char c;
@@ -53,12 +61,16 @@ static void run_child(char *const *argv, const struct identity *who, int go)
 	if (read(go, &c, 1) != 1)
 		_exit(1);
 	sigemptyset(&none);
+	if (who->apart && (setsid() < 0 || go_quiet()))
+		_exit(126);
 	if (become(who) || prctl(PR_SET_PDEATHSIG, SIGKILL) ||
 	    sigprocmask(SIG_SETMASK, &none, NULL)) {
-		fprintf(stderr, "socktables: run: becoming uid %u, gid %u: %s\n", who->uid, who->gid,
-			strerror(errno));
+		fprintf(stderr, "socktables: run: becoming uid %u, gid %u: %s\n", who->uid,
+			who->gid, strerror(errno));
 		_exit(126);
 	}
+	if (getppid() != parent)
+		_exit(1);
 	signal(SIGPIPE, SIG_DFL);
 	execvp(argv[0], argv);
 	fprintf(stderr, "socktables: run: command '%s': %s\n", argv[0], strerror(errno));
@@ -67,11 +79,12 @@ static void run_child(char *const *argv, const struct identity *who, int go)
 
 int run_start(char *const *argv, const struct identity *who, struct started *ret, struct st_err *e)
 {
+	pid_t parent = getpid();
 	int ends[2];
 
 	if (pipe2(ends, O_CLOEXEC))
 		return err_sys(e, errno, "pipe", NULL);
-	*ret = (struct started){ .pid = fork(), .go = ends[1], .running = 1 };
+	*ret = (struct started){ .pid = fork(), .go = ends[1], .running = 1, .apart = who->apart };
 	if (ret->pid < 0) {
 		close(ends[0]);
 		close(ends[1]);
@@ -80,7 +93,7 @@ int run_start(char *const *argv, const struct identity *who, struct started *ret
 	}
 	if (!ret->pid) {
 		close(ends[1]);
-		run_child(argv, who, ends[0]);
+		run_child(argv, who, ends[0], parent);
 	}
 	close(ends[0]);
 	return 0;
@@ -114,7 +127,9 @@ void run_end(struct started *s)
 		return;
 	if (s->go >= 0)
 		close(s->go);
-	kill(s->pid, SIGTERM);
+	/* A shell does not pass it on; before it was let go there is no such group. */
+	if (!s->apart || kill(-s->pid, SIGTERM))
+		kill(s->pid, SIGTERM);
 	for (i = 0; i < END_PATIENCE && s->running; i++) {
 		run_reap(s);
 		if (s->running)
