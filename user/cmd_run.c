@@ -112,7 +112,7 @@ static int live(struct run *r, struct st_err *e)
 				 .force = 1,
 				 .config = r->config };
 	struct st_err ignored = {};
-	int err = place_make(&r->place, e), told = 0;
+	int err = place_make(&r->place, e), told = 0, left;
 
 	err = err ?: place_move(&r->place, "proxy", r->proxy.pid, e);
 	err = err ?: place_move(&r->place, "command", r->command.pid, e);
@@ -129,7 +129,8 @@ static int live(struct run *r, struct st_err *e)
 		run_end(&r->command);
 		place_kill(&r->place); /* what it left must not go direct */
 		run_end(&r->proxy);
-		err = pod_detach(r->place.name, 0, err ? &ignored : e) ?: err;
+		left = pod_detach(r->place.name, 0, err ? &ignored : e);
+		err = err ?: left;
 	}
 	run_end(&r->command);
 	run_end(&r->proxy);

@@ -19,7 +19,6 @@
 
 #define PREFIX "run-" /* of the pods' names; behind it the process id of who runs it */
 
-
 /* Until nobody is left, as who is killed may just have forked; 0 is who is ending. */
 static void kill_all(const char *dir, const char *part)
 {

@@ -43,7 +43,7 @@ captured() {
 
 # The proxy is a user of its own, whose connections go where they are sent.
 owners() {
-	same "1000 1000" "$(answers run --proxy "$PROXY" --user 1000 -- sh -c 'echo $(id -u) $(id -g)')"
+	same "1000 1000" "$(answers run --proxy "$PROXY" --user 1000 -- sh -c 'id -u; id -g' | paste -sd ' ')"
 	answers run --proxy "id -u >&2; id -g >&2; exec $PROXY" --proxy-user 4711 -- true
 	same "4711 4711" "$(paste -sd ' ' "$TMP/stderr")"
 	same "outside" "$(answers run --proxy "$DIAL $SVC4:80; exec $PROXY" -- true | who)"
@@ -189,6 +189,32 @@ shadowsocks() {
 	nothing_stays
 }
 
+# A slice with a service and its proxy, as systemd makes it: both in it, each in a cgroup of its own
+in_slice() {
+	local part=$1 id=$2
+	shift 2
+	(
+		echo 0 > "$CG/web/slice/$part/cgroup.procs" &&
+			exec nsenter --net=/run/netns/web -- setpriv --reuid "$id" --regid "$id" --clear-groups -- "$@"
+	)
+}
+
+slice() {
+	mkdir -p "$CG/web/slice/app" "$CG/web/slice/proxy"
+	"$ST" attach --cgroup "$CG/web/slice" --netns /run/netns/web --force -b '' --redirect-dns=false -u 1337 -g 1337
+	serve "$TMP/slice.proxy" in_slice proxy 1337 "$STUB" proxy line:0.0.0.0:15001
+	has "$(in_slice app 1000 "$DIAL" "$SVC4:80")" " proxy .* od=$SVC4:80\$"
+	same outside "$(in_slice proxy 1337 "$DIAL" "$SVC4:80" | who)"
+	same outside "$(dial web "$SVC4:80" | who)"
+	"$ST" detach slice
+	"$ST" attach --cgroup "$CG/web/slice/app" --netns /run/netns/web --force -b '' --redirect-dns=false
+	has "$(in_slice app 1000 "$DIAL" "$SVC4:80")" ' proxy .* od=ENOENT$'
+	"$ST" detach app
+	stop "$SERVED"
+	cgroup_remove "$CG/web/slice"
+	nothing_stays
+}
+
 pod_make web
 outside_start web
 check "a command's connections reach the proxy" captured
@@ -200,6 +226,7 @@ check "signals" signals
 check "killed with SIGKILL" killed
 check "what the command leaves running" left_running
 check "what is refused" refused
+check "a service and its proxy in one slice" slice
 check "HAProxy" haproxy
 check "ss-redir" shadowsocks
 finish
