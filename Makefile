@@ -27,20 +27,21 @@ override CFLAGS += -std=gnu11 $(WARN) -I$(B) $(SANFLAGS)
 LDLIBS := -lbpf -ljansson -lmnl -lcap
 
 SHARED_BPF := outbound reply origdst inbound
-LIB_SRC := agent bpffs cgroup config config_flags config_lists datapath enter err gone holders idmap import import_guess \
-	istio_env istio_rules leftover list_file listening netlink netns nsid options own_cgroup pod pod_attach \
-	pod_compare pod_detach pod_drain pod_env pod_health pod_health_hooks pod_health_proxy pod_lists pod_maps \
-	pod_read pod_refresh pod_sums pod_upgrade prefix probe resolv rule rule_form rules rules_effect rules_read \
-	ruleset ruleset_facts show_stats stats stats_prometheus term validate values why
-CMD_SRC := main caps cmd cmd_agent cmd_attach cmd_explain cmd_import cmd_probe cmd_istio istio_show cmd_stats \
-	cmd_status show_status watch
+LIB_SRC := agent bpffs cgroup check check_plan check_try config config_flags config_lists datapath enter err explain gone \
+	holders idmap import import_guess istio_env istio_rules leftover list_file listening netlink netns nsid \
+	options own_cgroup pod pod_attach pod_compare pod_detach pod_drain pod_env pod_health pod_health_hooks \
+	pod_health_proxy pod_hooks pod_lists pod_maps pod_read pod_refresh pod_sums pod_upgrade prefix probe resolv \
+	rule rule_form rules rules_effect rules_read ruleset ruleset_facts run run_cgroup show_stats socktab stats \
+	stats_prometheus term validate values why
+CMD_SRC := main caps cmd cmd_agent cmd_attach cmd_explain cmd_import cmd_probe cmd_istio istio_show cmd_stats cmd_status \
+	show_status watch cmd_check cmd_run explain_flow explain_offline explain_show
 # What needs neither root nor libbpf, for tests and fuzzers.
-PURE_SRC := config config_flags config_lists err import import_guess istio_rules list_file options prefix resolv rule rule_form rules \
+PURE_SRC := config config_flags config_lists err explain import import_guess istio_rules list_file options prefix resolv rule rule_form rules \
 	rules_effect rules_read ruleset ruleset_facts values why
 obj = $(patsubst %,$(B)/user/%.o,$(1))
 
 UNIT_TESTS := istio_env_test options_test config_test refusals_test list_file_test resolv_test ruleset_test refresh_test import_test \
-	import_random_test verdict_test oracle_test kernel_test budget_test show_test
+	import_random_test verdict_test explain_test oracle_test kernel_test budget_test show_test
 UNIT_SHARED := flags rows rows_run twin oracle oracle_walk oracle_print draw trial walk random_rules import_refusals
 FUZZERS := verdict flags import
 E2E_PRELOADED := nohook openfds

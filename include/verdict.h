@@ -180,6 +180,13 @@ ST_INLINE struct verdict redirect(__u16 port, enum why why)
 	return (struct verdict){ .action = ACTION_REDIRECT, .why = why, .port = port };
 }
 
+/* One rule: whether it fits. Who wants to see the rules that a flow meets, as explain does, defines this
+ * before and hears of each as it is asked; to all others it is its condition alone.
+ */
+#ifndef ST_RULE
+#define ST_RULE(why, condition) (condition)
+#endif
+
 /* UDP is only ever redirected as DNS: for the rest no list need be asked. */
 ST_INLINE int flow_matters(const struct policy *p, const struct flow *f)
 {
@@ -201,13 +208,17 @@ ST_INLINE enum why owner_rules(const struct policy *p, const struct flow *f, int
 	int lo = !!(f->dst_class & CLASS_LOCAL);
 	int dns = !!(p->flags & POLICY_DNS);
 
-	if (!first && lo && !(p->flags & POLICY_LOOPBACK_INCLUDED) &&
-	    (!dns || (f->proto == ST_TCP && f->dport != 53)))
+	if (ST_RULE(WHY_OUT_LOCAL_APP, !first && lo && !(p->flags & POLICY_LOOPBACK_INCLUDED) &&
+					       (!dns || (f->proto == ST_TCP && f->dport != 53))))
 		return WHY_OUT_LOCAL_APP;
-	if (!any)
+	if (!any) {
+		(void)ST_RULE(WHY_OUT_PROXY, 0);
 		return WHY_COUNT;
-	if (lo && f->proto == ST_TCP && !(f->dst_class & CLASS_LOOPBACK) && !exempt)
+	}
+	if (ST_RULE(WHY_OUT_PROXY_TO_SELF,
+		    lo && f->proto == ST_TCP && !(f->dst_class & CLASS_LOOPBACK) && !exempt))
 		return WHY_OUT_PROXY_TO_SELF;
+	(void)ST_RULE(WHY_OUT_PROXY, 1);
 	return WHY_OUT_PROXY;
 }
 
@@ -233,38 +244,41 @@ ST_INLINE struct verdict outbound_rules(const struct policy *p, const struct flo
 	int udp_dns = f->proto == ST_UDP && dns;
 	enum why why;
 
-	if (!addr_is_v4(&f->dst) && !(p->flags & POLICY_V6))
+	if (ST_RULE(WHY_OUT_FAMILY_OFF, !addr_is_v4(&f->dst) && !(p->flags & POLICY_V6)))
 		return pass(WHY_OUT_FAMILY_OFF);
-	if (f->bound_iface ? f->iface_class & IFACE_EXCLUDED : f->dst_class & CLASS_IFACE_EXCLUDED)
+	if (ST_RULE(WHY_OUT_IFACE_EXCLUDED, f->bound_iface ? f->iface_class & IFACE_EXCLUDED
+							   : f->dst_class & CLASS_IFACE_EXCLUDED))
 		return pass(WHY_OUT_IFACE_EXCLUDED);
-	if (f->port_class & PORT_OUT_EXCLUDED)
+	if (ST_RULE(WHY_OUT_PORT_EXCLUDED, f->port_class & PORT_OUT_EXCLUDED))
 		return pass(WHY_OUT_PORT_EXCLUDED);
-	if (f->dst_class & CLASS_LOCAL && from_passthrough(f) &&
-	    !(udp_dns && p->flags & POLICY_UDP_DNS_FIRST))
+	if (ST_RULE(WHY_OUT_PASSTHROUGH, f->dst_class & CLASS_LOCAL && from_passthrough(f) &&
+						 !(udp_dns && p->flags & POLICY_UDP_DNS_FIRST)))
 		return pass(WHY_OUT_PASSTHROUGH);
 	why = proxy_rules(p, f);
 	if (why == WHY_OUT_PROXY_TO_SELF)
 		return redirect(p->inbound_port, why);
 	if (why != WHY_COUNT)
 		return pass(why);
-	if (f->gid_class & OWNER_GROUP_EXCLUDED ||
-	    (p->flags & POLICY_GROUPS_ONLY && !(f->gid_class & OWNER_GROUP)))
+	if (ST_RULE(WHY_OUT_GROUP_EXCLUDED,
+		    f->gid_class & OWNER_GROUP_EXCLUDED ||
+			    (p->flags & POLICY_GROUPS_ONLY && !(f->gid_class & OWNER_GROUP))))
 		return pass(WHY_OUT_GROUP_EXCLUDED);
 	dns = dns && (p->flags & POLICY_DNS_ALL || f->dst_class & CLASS_RESOLVER);
-	if (dns && !(udp_dns && p->flags & POLICY_UDP_DNS_LAST))
+	if (ST_RULE(WHY_OUT_DNS, dns && !(udp_dns && p->flags & POLICY_UDP_DNS_LAST)))
 		return redirect(ST_DNS_PORT, WHY_OUT_DNS);
-	if (f->dst_class & CLASS_LOOPBACK)
+	if (ST_RULE(WHY_OUT_LOOPBACK, f->dst_class & CLASS_LOOPBACK))
 		return pass(WHY_OUT_LOOPBACK);
-	if (f->dst_class & CLASS_EXCLUDED)
+	if (ST_RULE(WHY_OUT_CIDR_EXCLUDED, f->dst_class & CLASS_EXCLUDED))
 		return pass(WHY_OUT_CIDR_EXCLUDED);
-	if (dns)
+	if (ST_RULE(WHY_OUT_DNS, dns))
 		return redirect(ST_DNS_PORT, WHY_OUT_DNS);
-	if (f->proto != ST_TCP)
+	if (ST_RULE(WHY_OUT_NOT_TCP, f->proto != ST_TCP))
 		return pass(WHY_OUT_NOT_TCP);
-	if (f->port_class & PORT_OUT_INCLUDED)
+	if (ST_RULE(WHY_OUT_PORT_INCLUDED, f->port_class & PORT_OUT_INCLUDED))
 		return redirect(p->outbound_port, WHY_OUT_PORT_INCLUDED);
-	if (p->flags & POLICY_OUT_ALL || f->dst_class & CLASS_INCLUDED)
+	if (ST_RULE(WHY_OUT_CAPTURED, p->flags & POLICY_OUT_ALL || f->dst_class & CLASS_INCLUDED))
 		return redirect(p->outbound_port, WHY_OUT_CAPTURED);
+	(void)ST_RULE(WHY_OUT_NOT_INCLUDED, 1);
 	return pass(WHY_OUT_NOT_INCLUDED);
 }
 
@@ -273,24 +287,25 @@ ST_INLINE struct verdict verdict_outbound(const struct policy *p, const struct f
 {
 	struct verdict v;
 
-	if (!flow_matters(p, f))
+	if (ST_RULE(WHY_OUT_NOT_TCP, !flow_matters(p, f)))
 		return pass(WHY_OUT_NOT_TCP);
 	/* iptables would send it to the DNS agent, since the conntrack zones that keep the agent's
 	 * queries apart hide that it is an answer: a fault of the rules, not a wish.
 	 */
-	if (f->reply)
+	if (ST_RULE(WHY_OUT_DNS_ANSWER, f->reply))
 		return pass(WHY_OUT_DNS_ANSWER);
 	/* With iptables nothing comes of it: redirected or not, the packets are lost on lo, or there
 	 * was no route to begin with.
 	 */
-	if (f->bound_lo && !(f->dst_class & CLASS_LOCAL))
+	if (ST_RULE(WHY_OUT_BOUND_TO_LO, f->bound_lo && !(f->dst_class & CLASS_LOCAL)))
 		return pass(WHY_OUT_BOUND_TO_LO);
 	v = outbound_rules(p, f);
 	/* With iptables the route is looked up before OUTPUT, and a loopback source has none to
 	 * another host: the kernel's EINVAL must stay what the app sees.
 	 */
-	if (v.action == ACTION_REDIRECT && addr_is_v4(&f->src) && addr_is_loopback(&f->src) &&
-	    !(f->dst_class & CLASS_LOCAL))
+	if (ST_RULE(WHY_OUT_SOURCE_LOOPBACK, v.action == ACTION_REDIRECT && addr_is_v4(&f->src) &&
+						     addr_is_loopback(&f->src) &&
+						     !(f->dst_class & CLASS_LOCAL)))
 		return pass(WHY_OUT_SOURCE_LOOPBACK);
 	return v;
 }
@@ -319,24 +334,25 @@ ST_INLINE int verdict_tproxy(const struct policy *p, const struct flow *f, __u32
  */
 ST_INLINE struct verdict verdict_inbound(const struct policy *p, const struct flow *f)
 {
-	if (f->proto != ST_TCP)
+	if (ST_RULE(WHY_IN_NOT_TCP, f->proto != ST_TCP))
 		return pass(WHY_IN_NOT_TCP);
-	if (!addr_is_v4(&f->dst) && !(p->flags & POLICY_V6))
+	if (ST_RULE(WHY_IN_FAMILY_OFF, !addr_is_v4(&f->dst) && !(p->flags & POLICY_V6)))
 		return pass(WHY_IN_FAMILY_OFF);
-	if (f->src_class & CLASS_LOCAL)
+	if (ST_RULE(WHY_IN_LOCAL, f->src_class & CLASS_LOCAL))
 		return pass(WHY_IN_LOCAL);
-	if (f->transparent)
+	if (ST_RULE(WHY_IN_TRANSPARENT, f->transparent))
 		return pass(WHY_IN_TRANSPARENT);
-	if (f->iface_class & IFACE_EXCLUDED)
+	if (ST_RULE(WHY_IN_IFACE_EXCLUDED, f->iface_class & IFACE_EXCLUDED))
 		return pass(WHY_IN_IFACE_EXCLUDED);
-	if (f->port_class & PORT_TUNNEL)
+	if (ST_RULE(WHY_IN_TUNNEL, f->port_class & PORT_TUNNEL))
 		return pass(WHY_IN_TUNNEL);
 	if (p->flags & POLICY_IN_ALL) {
-		if (f->port_class & PORT_IN_EXCLUDED)
+		if (ST_RULE(WHY_IN_PORT_EXCLUDED, f->port_class & PORT_IN_EXCLUDED))
 			return pass(WHY_IN_PORT_EXCLUDED);
-	} else if (!(f->port_class & PORT_IN_INCLUDED)) {
+	} else if (ST_RULE(WHY_IN_NOT_INCLUDED, !(f->port_class & PORT_IN_INCLUDED))) {
 		return pass(WHY_IN_NOT_INCLUDED);
 	}
+	(void)ST_RULE(WHY_IN_CAPTURED, 1);
 	return redirect(p->inbound_port, WHY_IN_CAPTURED);
 }
 

@@ -18,10 +18,13 @@
  * CAP_PERFMON if they read the kernel's memory; to ask what runs on a cgroup CAP_NET_ADMIN (Linux 6.9:
  * or CAP_SYS_ADMIN); to enter a namespace, and to look at programs and links that are not ours,
  * CAP_SYS_ADMIN; to find a namespace or --pid's by a process CAP_SYS_PTRACE; to find
- * a cgroup by its id CAP_DAC_READ_SEARCH.
+ * a cgroup by its id CAP_DAC_READ_SEARCH; to be in a pod who the app and the proxy are CAP_SETUID and
+ * CAP_SETGID, to end what is there CAP_KILL.
  */
 #define ON_MAPS CAPS(BPF)
 #define ON_PODS (CAPS(BPF) | CAPS(NET_ADMIN) | CAPS(SYS_ADMIN))
+#define VISITING \
+	(CAPS(SYS_ADMIN) | CAPS(DAC_READ_SEARCH) | CAPS(SETUID) | CAPS(SETGID) | CAPS(KILL))
 #define LOADING (CAPS(BPF) | CAPS(NET_ADMIN) | CAPS(PERFMON))
 
 static const struct command commands[] = {
@@ -45,11 +48,41 @@ static const struct command commands[] = {
 	  CAPS(DAC_READ_SEARCH) | CAPS(NET_ADMIN) | CAPS(SYS_ADMIN) | CAPS(SYS_PTRACE) },
 	{ "stats", "[NAME]", "counters by reason", stats_notes, cmd_stats, stats_tables, 1, ON_MAPS,
 	  0 },
-	{ "explain", "NAME FLOW", "which rule wins for a connection",
+	{ "explain", "NAME FLOW | --offline [policy] FLOW | --import FILE FLOW",
+	  "which rule wins for a connection, and what is seen of it",
 	  "  socktables explain web out tcp 10.0.0.5:80 --uid 1000\n"
 	  "  socktables explain web out udp [fd00::a]:53 --uid 1337 --from ::6\n"
-	  "  socktables explain web in tcp 10.77.0.2:8080 --from 10.77.0.3\n",
-	  cmd_explain, explain_tables, 1, ON_MAPS, 0 },
+	  "  socktables explain web in tcp 10.77.0.2:8080 --from 10.77.0.3\n"
+	  "  socktables explain --offline -x 10.0.0.0/8 --local 10.77.0.2 out tcp 10.0.0.5:80\n"
+	  "  socktables explain --import pod1.rules in tcp 10.77.0.2:8080\n"
+	  "\nFLOW is out|in tcp|udp ADDRESS:PORT; IPv6 is written [ADDRESS]:PORT. The rules are "
+	  "shown in the\n"
+	  "order in which they are asked. Offline no privilege is needed.\n",
+	  cmd_explain, explain_tables, 2, ON_MAPS, 0 },
+	{ "check", "NAME",
+	  "try a live pod: does what happens to its connections what its policy says",
+	  "  socktables check web\n"
+	  "  socktables check web --uid 1000 --gid 1000 --json\n"
+	  "\nConnections of each kind that the policy speaks of are made inside the pod, to "
+	  "addresses that are\n"
+	  "nobody's (192.0.2.1, 2001:db8::1), and closed at once; to an excluded CIDR goes at most "
+	  "one SYN.\n"
+	  "The proxy and its DNS agent see them. Exit status 0: all as the policy demands, 1: "
+	  "not.\n",
+	  cmd_check, check_tables, 1, ON_MAPS | VISITING, CAPS(SYS_PTRACE) },
+	{ "run", "--proxy COMMAND [policy] -- COMMAND...",
+	  "a command with its connections sent to a local proxy",
+	  "  socktables run --proxy 'mitmdump --mode transparent -p 15001' --user me -- curl "
+	  "http://10.0.0.5\n"
+	  "  socktables run --proxy 'haproxy -f tcp.cfg' --proxy-user haproxy -x 10.0.0.0/8 -- "
+	  "make fetch\n"
+	  "\nOnly what COMMAND and its children send is captured. The exit status is COMMAND's, "
+	  "128 and the\n"
+	  "signal that ended it, 126 or 127 if it cannot be executed. What it leaves running ends "
+	  "with it.\n",
+	  cmd_run, run_tables, 2,
+	  ON_PODS | LOADING | CAPS(SETUID) | CAPS(SETGID) | CAPS(KILL) | CAPS(DAC_READ_SEARCH),
+	  CAPS(SYS_PTRACE) },
 	{ "probe", "", "what this kernel can do, by trying it", "  socktables probe\n", cmd_probe,
 	  noun_tables, 1, LOADING, 0 },
 	{ "agent", "[--once]", "keep pods' addresses right while they change",

@@ -93,6 +93,12 @@ int pod_read(const char *name,
 			 struct st_err *e),
 	     void *ctx, struct st_err *e);
 
+/* 1 if that hook (enum hook_id) of the pod is linked to its cgroup and among what the kernel runs there;
+ * 1 if its inbound program is linked to its namespace. cgroup: the pod's, open.
+ */
+int pod_hook_runs(const struct pod *pod, int hook, int cgroup);
+int pod_inbound_runs(const struct pod *pod);
+
 /* The sum over all CPUs. -ENOENT (e untouched): never counted. */
 int pod_counters(const struct datapath *dp, __u64 cookie, struct counters *ret);
 
@@ -102,7 +108,10 @@ int pod_counters(const struct datapath *dp, __u64 cookie, struct counters *ret);
 int pod_handshakes(const struct datapath *dp, void (*each)(void *ctx, __u64 cookie), void *ctx,
 		   struct st_err *e);
 
-/* What the pod's lists say about a flow: fills its *_class fields, from the kernel's own maps. */
-void pod_classify(const struct datapath *dp, const struct policy *p, struct flow *f, int inbound);
+/* What the pod's lists say about a flow: fills its *_class fields, from the kernel's own maps; and of an
+ * outbound one struct class_value's src.
+ */
+void pod_classify(const struct datapath *dp, const struct policy *p, struct flow *f, int inbound,
+		  struct addr *ret_source);
 
 #endif

@@ -77,6 +77,8 @@ static int check_link(struct looking *l, const char *hook, __u32 *ret_program)
 	const struct policy *p = &l->pod->policy;
 	struct bpf_link_info info = {};
 	__u32 size = sizeof(info);
+	/* What is linked to the namespace is of each pod its own. */
+	const char *name = strcmp(hook, INBOUND_NAME) ? hook : ENTER_NAME;
 	char dir[PATH_MAX], path[PATH_MAX];
 	int fd, err, is_there;
 
@@ -103,7 +105,7 @@ static int check_link(struct looking *l, const char *hook, __u32 *ret_program)
 	}
 	if (!is_there)
 		return blame(l, ELSEWHERE, hook);
-	return is_named(info.prog_id, hook) ? 1 : blame(l, REPLACED, hook);
+	return is_named(info.prog_id, name) ? 1 : blame(l, REPLACED, hook);
 }
 
 /* All that run on a hook beside OURS. Returns whether ours does, or -errno. */

@@ -188,12 +188,17 @@ int pod_handshakes(const struct datapath *dp, void (*each)(void *ctx, __u64 cook
 	return err == -ENOENT ? 0 : err_sys(e, -err, "map", "st_handshake");
 }
 
-static __u32 class_of(const struct datapath *dp, const struct policy *p, const struct addr *a)
+static __u32 class_of(const struct datapath *dp, const struct policy *p, const struct addr *a,
+		      struct addr *ret_source)
 {
 	const struct class_key k = { 32 + 128, p->id, *a };
 	struct class_value v = {};
 
-	return bpf_map_lookup_elem(dp->map[MAP_st_class], &k, &v) ? 0 : v.class;
+	if (bpf_map_lookup_elem(dp->map[MAP_st_class], &k, &v))
+		v = (struct class_value){};
+	if (ret_source)
+		*ret_source = v.src;
+	return v.class;
 }
 
 static __u32 id_class_of(const struct datapath *dp, const struct policy *p, __u32 kind, __u32 value)
@@ -204,14 +209,15 @@ static __u32 id_class_of(const struct datapath *dp, const struct policy *p, __u3
 	return bpf_map_lookup_elem(dp->map[MAP_st_ids], &k, &class) ? 0 : class;
 }
 
-void pod_classify(const struct datapath *dp, const struct policy *p, struct flow *f, int inbound)
+void pod_classify(const struct datapath *dp, const struct policy *p, struct flow *f, int inbound,
+		  struct addr *ret_source)
 {
 	f->port_class = id_class_of(dp, p, ID_PORT, f->dport);
-	if (inbound) {
-		f->src_class = class_of(dp, p, &f->src);
+	if (inbound || !addr_is_zero(&f->src))
+		f->src_class = class_of(dp, p, &f->src, NULL);
+	if (inbound)
 		return;
-	}
-	f->dst_class = class_of(dp, p, &f->dst);
+	f->dst_class = class_of(dp, p, &f->dst, ret_source);
 	f->uid_class = id_class_of(dp, p, ID_UID, f->uid);
 	f->gid_class = id_class_of(dp, p, ID_GID, f->gid);
 }

@@ -66,10 +66,10 @@ all_commands() {
 }
 
 # run VERB [CAPS]: runs a command of that verb on pod a, with these capabilities if they are given;
-# istio-iptables in the pod's namespace, as in its container
+# istio-iptables and run in the pod's namespace
 run() {
 	local verb=$1 wrap=() words=()
-	[[ $verb != istio-iptables ]] || wrap=(nsenter --net=/run/netns/a --)
+	[[ $verb != istio-iptables && $verb != run ]] || wrap=(nsenter --net=/run/netns/a --)
 	[[ -z ${2+given} ]] || read -ra words <<< "$(only "$2")"
 	case $verb in
 	attach) set -- "${ATTACH_A[@]}" ;;
@@ -77,9 +77,10 @@ run() {
 	detach) set -- detach a ;;
 	agent) set -- agent --once ;;
 	explain) set -- explain a out tcp 10.0.0.1:80 ;;
+	run) set -- run --cgroup-parent "$CG/a" --proxy "$STUB proxy line:0.0.0.0:4001" -p 4001 -- true ;;
 	import) set -- import "$TESTS/import/cidrs-1.12.rules" ;;
 	istio-iptables) set -- istio-iptables --cgroup "$CG/a" -p 15001 -z 15006 -u 1337 -g 1337 -b '*' -i '*' ;;
-	status | stats) set -- "$verb" a ;;
+	status | stats | check) set -- "$verb" a ;;
 	*) set -- "$verb" ;;
 	esac
 	"${wrap[@]}" "${words[@]}" "$ST" "$@"
@@ -88,7 +89,11 @@ run() {
 # ready VERB: what the verb needs to find
 ready() {
 	case $1 in
-	attach | probe | import) detach_if a ;;
+	attach | probe | import | run) detach_if a ;;
+	check)
+		"$ST" "${ATTACH_A[@]}"
+		[[ -e $TMP/a.proxy ]] || { proxy_start a && agent_start a; }
+		;;
 	istio-iptables) detach_if a; "$ST" detach --all ;;
 	*) "$ST" "${ATTACH_A[@]}" ;;
 	esac
@@ -188,7 +193,7 @@ for verb in $(all_commands); do
 	check "$verb works with just what it needs" with_just_those "$verb"
 	check "$verb refuses by name if anything of it is missing" each_is_needed "$verb"
 done
-for verb in attach update detach upgrade status stats explain istio-iptables; do
+for verb in attach update detach upgrade status stats explain check istio-iptables; do
 	check "$verb gives up all else" holds_no_others "$verb"
 done
 check "status without what is useful to it" status_without

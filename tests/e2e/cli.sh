@@ -201,6 +201,7 @@ wrong_flow() {
 		out tcp 1.2.3.4:99999|port '99999': not a port: a number from 1 to 65535
 		out tcp 1.2.3.4:80 --uid x|uid 'x': not an id: a number from 0 to 4294967294
 		out tcp 1.2.3.4:80 --from ::1|--from '::1': not of the destination's family
+		out tcp 1.2.3.4:80 --mark x|--mark 'x': not a number from 0 to 4294967295
 	EOF2
 }
 
@@ -344,7 +345,7 @@ json() {
 	same "ipv4 ipv6 name totals" "$(keys "$out" '.[0]')" "fields of stats"
 	same true "$(jq '.[0].ipv4["out-captured"] == 0 and (.[0].ipv6 | all(. == 0))' <<< "$out")"
 	out=$("$ST" explain a out tcp 1.2.3.4:80 --json)
-	same "action pod port reason text" "$(keys "$out" .)" "fields of explain"
+	same "action no_listener notes pod port reason rules rules_inbound seen text" "$(keys "$out" .)" "fields of explain"
 	same "redirect out-captured 15001" "$(jq -r '"\(.action) \(.reason) \(.port)"' <<< "$out")"
 	out=$("$ST" probe --json)
 	same "features kernel" "$(keys "$out" .)" "fields of probe"

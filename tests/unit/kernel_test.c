@@ -52,7 +52,7 @@ static void test_row(void **state)
 
 	c.policy.id = rs.policy.id = row->line;
 	assert_int_equal(maps_put_rules(&dp, &rs, &e), 0);
-	pod_classify(&dp, &c.policy, &c.flow, c.inbound);
+	pod_classify(&dp, &c.policy, &c.flow, c.inbound, NULL);
 	assert_int_equal(bpf_prog_test_run_opts(bpf_program__fd(skel->progs.st_verdict), &opts), 0);
 	assert_int_equal(maps_drop_rules(&dp, rs.policy.id, &e), 0);
 	row_check(row, c.verdict);

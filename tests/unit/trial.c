@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 #include "trial.h"
 
+#include "../../user/explain.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -82,6 +84,18 @@ static const char *violates(const struct config *c, const struct flow *f, const 
 	return NULL;
 }
 
+/* explain's walk is of the verdict's own rules. Returns why it is not, or NULL. */
+static const char *walks_astray(const struct policy *p, const struct flow *f, int inbound,
+				const struct verdict *v)
+{
+	struct walk w;
+
+	walk_flow(p, f, inbound, &w);
+	if (w.verdict.action != v->action || w.verdict.port != v->port || w.verdict.why != v->why)
+		return "explain's verdict is another";
+	return walk_fault(&w);
+}
+
 /* The port where st_inbound sends what the proxy sends to its own pod, in TPROXY mode. */
 static __u16 to_self(const struct trial *t, const struct flow *outbound)
 {
@@ -108,6 +122,7 @@ static int compare(const struct trial *t, struct flow *f, int v6, int inbound, _
 	v = inbound ? verdict_inbound(&t->rs.policy, f) : verdict_outbound(&t->rs.policy, f);
 	want = inbound ? oracle_inbound(o, f, name) : oracle_outbound(o, f, name);
 	why = violates(&t->config, f, &v, inbound);
+	why = why ?: walks_astray(&t->rs.policy, f, inbound, &v);
 	if (v.port == want && !why && (inbound || want || to_self(t, f) == oracle_to_self(o, f)))
 		return 0;
 	tell(t, f, inbound, name);

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Where a command and its proxy live; and what earlier ones left that were killed. */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cgroup.h"
+#include "pod.h"
+#include "run.h"
+
+#define PREFIX "run-" /* of the pods' names; behind it the process id of who runs it */
+
+/* Until nobody is left, as who is killed may just have forked; 0 is who is ending. */
+static void kill_all(const char *dir, const char *part)
+{
+	char path[PATH_MAX + 32], line[32];
+	int tries, left = 1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s%s/cgroup.procs", dir, part);
+	for (tries = 0; tries < 200 && left; tries++) {
+		if (tries)
+			poll(NULL, 0, 10);
+		left = 0;
+		f = fopen(path, "re");
+		for (; f && fgets(line, sizeof(line), f); left++)
+			if (atoi(line) > 0)
+				kill(atoi(line), SIGKILL);
+		if (f)
+			fclose(f);
+	}
+}
+
+static void remove_cgroups(const char *dir)
+{
+	static const char *const parts[] = { "/command", "/proxy", "" };
+	char path[PATH_MAX + 16];
+	int i, tries;
+
+	for (i = 0; i < 3; i++) {
+		if (i < 2)
+			kill_all(dir, parts[i]);
+		snprintf(path, sizeof(path), "%s%s", dir, parts[i]);
+		for (tries = 0; tries < 100 && rmdir(path) && errno == EBUSY; tries++)
+			poll(NULL, 0, 10);
+	}
+}
+
+/* Who runs holds a lock on the directory, which ends with it in whatever way it ends. */
+static int lock_cgroup(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	if (!flock(fd, LOCK_EX | LOCK_NB))
+		return fd;
+	close(fd);
+	return -EWOULDBLOCK;
+}
+
+static int make_cgroups(struct run_place *r, struct st_err *e)
+{
+	static const char *const parts[] = { "", "/command", "/proxy" };
+	char path[PATH_MAX + 16];
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), "%s%s", r->dir, parts[i]);
+		if (mkdir(path, 0755))
+			return err_sys(e, errno, "cgroup", path);
+	}
+	r->lock = lock_cgroup(r->dir);
+	return r->lock < 0 ? err_sys(e, -r->lock, "cgroup", r->dir) : 0;
+}
+
+int place_move(const struct run_place *r, const char *part, pid_t pid, struct st_err *e)
+{
+	char path[PATH_MAX + 32];
+	FILE *f;
+	int err;
+
+	snprintf(path, sizeof(path), "%s/%s/cgroup.procs", r->dir, part);
+	f = fopen(path, "we");
+	err = !f || fprintf(f, "%d", pid) < 0 || fflush(f) ? errno : 0;
+	if (f)
+		fclose(f);
+	return err ? err_sys(e, err, "cgroup", path) : 0;
+}
+
+#define SWEPT 16 /* at once; the next one has the rest */
+
+struct sweep {
+	char names[SWEPT][ST_NAME_MAX];
+	char dirs[SWEPT][PATH_MAX];
+	int nr;
+};
+
+static int note_wreck(void *ctx, const struct datapath *dp, const struct pod *pod, struct st_err *e)
+{
+	const char *name = pod->policy.name;
+	struct sweep *s = ctx;
+	char *dir;
+	int lock;
+
+	(void)dp, (void)e;
+	if (strncmp(name, PREFIX, strlen(PREFIX)) || s->nr == SWEPT)
+		return 0;
+	dir = s->dirs[s->nr];
+	if (cgroup_path(pod->policy.cgroup_id, dir) || !strstr(dir, "/socktables-" PREFIX))
+		return 0; /* gone: as stale as any pod is; or attached by somebody who likes the name */
+	lock = lock_cgroup(dir);
+	if (lock < 0)
+		return 0;
+	close(lock);
+	strcpy(s->names[s->nr++], name);
+	return 0;
+}
+
+/* One that was killed before it was a pod */
+static void note_directories(struct sweep *s, const char *parent)
+{
+	static const char prefix[] = "socktables-" PREFIX;
+	DIR *dir = opendir(parent);
+	struct dirent *d;
+	int lock;
+
+	while (dir && s->nr < SWEPT && (d = readdir(dir))) {
+		if (strncmp(d->d_name, prefix, strlen(prefix)) || strlen(d->d_name) >= ST_NAME_MAX)
+			continue;
+		snprintf(s->dirs[s->nr], PATH_MAX, "%s/%s", parent, d->d_name);
+		lock = lock_cgroup(s->dirs[s->nr]);
+		if (lock < 0)
+			continue;
+		close(lock);
+		strcpy(s->names[s->nr++], d->d_name + strlen(prefix) - strlen(PREFIX));
+	}
+	if (dir)
+		closedir(dir);
+}
+
+static int sweep(const char *parent, struct st_err *e)
+{
+	struct sweep *s = calloc(1, sizeof(*s));
+	struct st_err ignored = {};
+	int i, err;
+
+	if (!s)
+		return err_sys(e, ENOMEM, "run", NULL);
+	err = pod_read(NULL, note_wreck, s, e);
+	note_directories(s, parent);
+	for (i = 0; i < s->nr; i++) {
+		kill_all(s->dirs[i], "/command"); /* or it would go direct */
+		pod_detach(s->names[i], 0, &ignored);
+		remove_cgroups(s->dirs[i]);
+	}
+	free(s);
+	return err == -ENOENT ? 0 : err;
+}
+
+/* One after the other, so that nobody takes for a wreck what is just being made. */
+int place_make(struct run_place *r, struct st_err *e)
+{
+	int parent, err;
+
+	r->lock = -1;
+	snprintf(r->name, sizeof(r->name), PREFIX "%d", getpid());
+	if (snprintf(r->dir, sizeof(r->dir), "%s/socktables-%s", r->parent, r->name) >= PATH_MAX)
+		return err_sys(e, ENAMETOOLONG, "cgroup", r->parent);
+	parent = open(r->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (parent < 0 || flock(parent, LOCK_EX)) {
+		err = err_sys(e, errno, "cgroup", r->parent);
+	} else {
+		err = sweep(r->parent, e);
+		err = err ?: make_cgroups(r, e);
+	}
+	if (parent >= 0)
+		close(parent);
+	return err;
+}
+
+void place_kill(const struct run_place *r)
+{
+	kill_all(r->dir, "/command");
+}
+
+void place_remove(struct run_place *r)
+{
+	if (r->lock < 0)
+		return; /* it was not made, or not by us */
+	remove_cgroups(r->dir);
+	close(r->lock);
+	r->lock = -1;
+}
