@@ -15,8 +15,9 @@
 	"and # begins a comment\n"
 
 /* To work on maps takes CAP_BPF; to load programs for the network CAP_NET_ADMIN as well, and
- * CAP_PERFMON if they read the kernel's memory; to enter a namespace, and to look at programs and links
- * that are not ours, CAP_SYS_ADMIN; to find a namespace or --pid's by a process CAP_SYS_PTRACE; to find
+ * CAP_PERFMON if they read the kernel's memory, and before Linux 6.2 CAP_SYS_ADMIN, since libbpf looks
+ * for a function of 6.2 in all modules; to enter a namespace, and to look at programs and links that are
+ * not ours, CAP_SYS_ADMIN; to find a namespace or --pid's by a process CAP_SYS_PTRACE; to find
  * a cgroup by its id CAP_DAC_READ_SEARCH.
  */
 #define ON_MAPS CAPS(BPF)
@@ -38,7 +39,7 @@ static const struct command commands[] = {
 	  "  socktables detach --all --stale\n",
 	  cmd_detach, detach_tables, 1, ON_PODS, CAPS(SYS_PTRACE) | CAPS(PERFMON) },
 	{ "upgrade", "", "this build's programs for all pods, connections go on",
-	  "  socktables upgrade\n", cmd_upgrade, NULL, 0, LOADING, 0 },
+	  "  socktables upgrade\n", cmd_upgrade, NULL, 0, LOADING, CAPS(SYS_ADMIN) },
 	{ "status", "[NAME]", "what is attached, and whether it works",
 	  "  socktables status\n  socktables status web --json\n", cmd_status, noun_tables, 1,
 	  ON_MAPS, CAPS(DAC_READ_SEARCH) | CAPS(SYS_ADMIN) | CAPS(SYS_PTRACE) },
