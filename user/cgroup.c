@@ -177,3 +177,22 @@ int cgroup_check_hooks(const char *path, struct st_err *e)
 	}
 	return err;
 }
+
+__u32 cgroup_runs_before(const char *path, const struct hook *h, __u32 ours,
+			 char name[BPF_OBJ_NAME_LEN])
+{
+	__u32 ids[64], nr = sizeof(ids) / sizeof(*ids), i = 0;
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return 0;
+	if (bpf_prog_query(fd, h->type, BPF_F_QUERY_EFFECTIVE, NULL, ids, &nr))
+		nr = 0;
+	close(fd);
+	while (i < nr && ids[i] != ours)
+		i++;
+	if (!i || i == nr)
+		return 0;
+	program_name(ids[0], name);
+	return ids[0];
+}

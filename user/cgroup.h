@@ -4,9 +4,11 @@
 #define SOCKTABLES_CGROUP_H
 
 #include <limits.h>
+#include <linux/bpf.h>
 #include <linux/types.h>
 
 #include "err.h"
+#include "hooks.h"
 
 /* Opens a cgroup v2 directory. Returns a file descriptor, or -errno with e filled: not there, not a
  * directory, of a cgroup v1 hierarchy, or no cgroup at all.
@@ -26,5 +28,12 @@ int cgroup_of_pid(int pid, char path[PATH_MAX], struct st_err *e);
  * silently switch that program off for the pod. Returns 0, or -EBUSY with e filled.
  */
 int cgroup_check_hooks(const char *path, struct st_err *e);
+
+/* Which program the kernel runs on a hook of that cgroup before OURS, an id: its own id and name, of the
+ * first one. 0: none does, OURS does not run there, or without CAP_NET_ADMIN or CAP_SYS_ADMIN it cannot
+ * be told.
+ */
+__u32 cgroup_runs_before(const char *path, const struct hook *h, __u32 ours,
+			 char name[BPF_OBJ_NAME_LEN]);
 
 #endif

@@ -53,7 +53,30 @@ static json_t *policy_json(const struct policy *p)
 			 flag(p, POLICY_HOST));
 }
 
-static json_t *warnings_json(const struct datapath *dp, const struct pod *pod)
+/* Of programs before ours, on the cgroup or an ancestor: where something is dialled is theirs to say. */
+static void add_earlier_programs(json_t *list, const char *cgroup, const struct pod *pod)
+{
+	static const int dialling[] = { HOOK_st_connect4, HOOK_st_connect6, HOOK_st_sendmsg4,
+					HOOK_st_sendmsg6 };
+	char name[BPF_OBJ_NAME_LEN];
+	const struct hook *h;
+	size_t i;
+	__u32 id;
+
+	for (i = 0; i < sizeof(dialling) / sizeof(*dialling); i++) {
+		h = &hooks[dialling[i]];
+		id = cgroup_runs_before(cgroup, h, pod->prog[dialling[i]], name);
+		if (id)
+			json_array_append_new(
+				list,
+				json_sprintf(
+					"program %u (%s) runs before ours at %s: if it "
+					"rewrites a destination, the proxy is told the new one",
+					id, name, h->section));
+	}
+}
+
+static json_t *warnings_json(const struct datapath *dp, const struct pod *pod, const char *cgroup)
 {
 	const char *build = dp->version.build;
 	struct st_err ignored = {};
@@ -75,6 +98,8 @@ static json_t *warnings_json(const struct datapath *dp, const struct pod *pod)
 		json_array_append_new(list, json_sprintf("nothing listens on port %d: inbound "
 							 "connections are refused",
 							 pod->policy.inbound_port));
+	if (cgroup)
+		add_earlier_programs(list, cgroup, pod);
 	return list;
 }
 
@@ -94,7 +119,7 @@ static int add_status(void *ctx, const struct datapath *dp, const struct pod *po
 		      "netns_cookie", (json_int_t)pod->cookie, "links", "attached", pod->nr_links,
 		      "expected", NR_LINKS, "build", dp->version.build, "inbound_listeners",
 		      pod->nr_listeners, "policy", policy_json(p), "warnings",
-		      warnings_json(dp, pod));
+		      warnings_json(dp, pod, err ? NULL : cgroup));
 	if (!o)
 		return err_sys(e, ENOMEM, "status", p->name);
 	return json_array_append_new(ctx, o) ? err_sys(e, ENOMEM, "status", p->name) : 0;

@@ -40,15 +40,15 @@ static void judge(struct pod *pod, enum pod_state state, const char *why)
 	snprintf(pod->why, sizeof(pod->why), "%s", why);
 }
 
-/* Counts the pin if its link still hangs on the pod's cgroup or namespace. */
-static void check_link(const char *path, struct pod *pod)
+/* Counts the pin if its link still hangs on the pod's cgroup or namespace. Returns its program's id. */
+static __u32 check_link(const char *path, struct pod *pod)
 {
 	struct bpf_link_info info = {};
 	__u32 size = sizeof(info);
 	int fd = bpf_obj_get(path);
 
 	if (fd < 0)
-		return;
+		return 0;
 	if (!bpf_obj_get_info_by_fd(fd, &info, &size)) {
 		pod->nr_links++;
 		if (info.type == BPF_LINK_TYPE_CGROUP && !info.cgroup.cgroup_id)
@@ -57,6 +57,7 @@ static void check_link(const char *path, struct pod *pod)
 			judge(pod, POD_STALE, "its network namespace is gone");
 	}
 	close(fd);
+	return info.prog_id;
 }
 
 void pod_examine(const struct datapath *dp, struct pod *pod)
@@ -67,7 +68,7 @@ void pod_examine(const struct datapath *dp, struct pod *pod)
 	bpffs_pod_dir(pod->policy.name, dir);
 	for (i = 0; i < NR_HOOKS; i++) {
 		if (snprintf(path, sizeof(path), "%s/%s", dir, hooks[i].name) < PATH_MAX)
-			check_link(path, pod);
+			pod->prog[i] = check_link(path, pod);
 	}
 	if (snprintf(path, sizeof(path), "%s/" INBOUND_NAME, dir) < PATH_MAX)
 		check_link(path, pod);
