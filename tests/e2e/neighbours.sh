@@ -163,10 +163,10 @@ in_host() {
 host_pod() {
 	[[ -n $IN_NODE_NETNS ]] || skip_now "kernel: not the first network namespace of it"
 	mkdir "$CG/host" "$CG/host2"
+	trap 'host "$ST" detach --all' EXIT
 	one_line 1 "attach: netns '/proc/self/fd/9': is the host's own network namespace" host "$ST" "${IN_HOST[@]}"
 	grep -q -- --force "$TMP/stderr"
 	same "" "$(pins)" "pins of what was refused"
-	trap 'host "$ST" detach --all' EXIT
 	host "$ST" "${IN_HOST[@]}" --force -i 127.99.0.0/16 -p 15901
 	has "$("$ST" status host)" "netns .*, the host's own\$"
 	same true "$("$ST" status host --json | jq '.[0].policy.host_network')"
