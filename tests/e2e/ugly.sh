@@ -108,10 +108,11 @@ tfo_refused() {
 	counts TCPFastOpenPassive 0 fast_open
 }
 
-# The first one gets a cookie, the second one shows it.
+# The first ones get a cookie, each of the second ones shows it; but here a dial over IPv4 goes to another
+# address of the proxy, for which there is none yet: its data comes after the handshake.
 tfo_cookie() {
 	fast_open
-	fast_open
+	counts TCPFastOpenPassive "$COOKIES_FIT" fast_open
 }
 
 cookies() {
@@ -339,14 +340,14 @@ pod_start() {
 pod_make other
 pod_start st
 attach st
-INBOUND_MPTCP='ECONNREFUSED ECONNREFUSED'
+INBOUND_MPTCP='ECONNREFUSED ECONNREFUSED' COOKIES_FIT=2
 ask_pod st socktables
 if why=$(engine_missing iptables-legacy); then
 	skip "iptables says the same" "$why"
 else
 	pod_start ipt
 	iptables_start ipt legacy
-	INBOUND_MPTCP='proxy proxy'
+	INBOUND_MPTCP='proxy proxy' COOKIES_FIT=6
 	ask_pod ipt "iptables says the same"
 	pod_drop ipt
 fi
