@@ -15,7 +15,8 @@
 	"and # begins a comment\n"
 
 /* To work on maps takes CAP_BPF; to load programs for the network CAP_NET_ADMIN as well, and
- * CAP_PERFMON if they read the kernel's memory; to ask what runs on a cgroup CAP_NET_ADMIN (Linux 6.9:
+ * CAP_PERFMON if they read the kernel's memory, and before Linux 6.2 CAP_SYS_ADMIN, since libbpf looks
+ * for a function of 6.2 in all modules; to ask what runs on a cgroup CAP_NET_ADMIN (Linux 6.9:
  * or CAP_SYS_ADMIN); to enter a namespace, and to look at programs and links that are not ours,
  * CAP_SYS_ADMIN; to find a namespace or --pid's by a process CAP_SYS_PTRACE; to find
  * a cgroup by its id CAP_DAC_READ_SEARCH; to be in a pod who the app and the proxy are CAP_SETUID and
@@ -42,7 +43,7 @@ static const struct command commands[] = {
 	  "  socktables detach --all --stale\n",
 	  cmd_detach, detach_tables, 1, ON_PODS, CAPS(SYS_PTRACE) | CAPS(PERFMON) },
 	{ "upgrade", "", "this build's programs for all pods, connections go on",
-	  "  socktables upgrade\n", cmd_upgrade, NULL, 0, LOADING, 0 },
+	  "  socktables upgrade\n", cmd_upgrade, NULL, 0, LOADING, CAPS(SYS_ADMIN) },
 	{ "status", "[NAME]", "what is attached, and whether it works", status_notes, cmd_status,
 	  status_tables, 1, ON_MAPS,
 	  CAPS(DAC_READ_SEARCH) | CAPS(NET_ADMIN) | CAPS(SYS_ADMIN) | CAPS(SYS_PTRACE) },

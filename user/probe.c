@@ -188,6 +188,10 @@ int probe_explain(int code, const char *libbpf_says, struct st_err *e)
 		err_hint(e, "needs CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON: are you root?");
 	if (code == EPERM)
 		return err_sys(e, code, "loading the BPF programs", NULL);
+	/* What the kernel lacks, libbpf looks for in its modules; it says EINVAL if it may not. */
+	if (strstr(libbpf_says, "failed to iterate BTF objects"))
+		return err_set(e, EPERM, "capability", "SYS_ADMIN",
+			       "missing: before Linux 6.2 programs cannot be loaded without it");
 	probe(first_missing, &missing);
 	if (missing.name) {
 		err_hint(e, "'socktables probe' lists what this kernel can do");

@@ -50,6 +50,12 @@ dialled() {
 		sed -E 's/ name=[^ ]+//; s/copy=.* od=/od=/'
 }
 
+# earlier: what status notes of programs that run before ours in $POD where something is dialled
+earlier() {
+	"$ST" status "$POD" --json | jq -r '.. | objects | select(.code == "other-program").text' |
+		sed -n 's/^program [0-9]* \(.*\) runs there, too: \(cgroup.[cs][^,]*\), before ours$/\1 \2/p' | sort | paste -sd ,
+}
+
 attach_below() {
 	"$ST" attach --cgroup "$CG/$POD-parent/pod" --netns "/run/netns/$POD" --name "$POD" --ipv6=on
 }
@@ -81,6 +87,7 @@ balancer_first() {
 	has "$(in_pod 1000 "$DIAL" "$LB4:80")" "^peer=$LB4:80 .* outside" # it works
 	attach_below
 	service_is_kept
+	same "" "$(earlier)" "programs before ours"
 	"$ST" detach a
 	has "$(in_pod 1000 "$DIAL" "$LB4:80")" "^peer=$LB4:80 .* outside" # and still does
 }
@@ -90,6 +97,7 @@ balancer_later() {
 	attach_below
 	balance b-parent after
 	service_is_kept
+	same "" "$(earlier)" "programs before ours"
 	"$ST" detach b
 }
 
@@ -101,6 +109,8 @@ balancer_before_us() {
 	attach_below
 	has "$(in_pod 1000 "$DIAL" "$LB4:80")" "proxy .* od=$OUT4:80\$"
 	has "$(in_pod 1000 "$DIAL" "[$LB6]:80")" "proxy .* od=\[$OUT6\]:80\$"
+	same "(lb_connect4) cgroup/connect4,(lb_connect6) cgroup/connect6,(lb_sendmsg4) cgroup/sendmsg4,$(
+		)(lb_sendmsg6) cgroup/sendmsg6" "$(earlier)" "programs before ours"
 	"$ST" detach c
 }
 
@@ -110,7 +120,31 @@ check "a balancer that insists on being first: the proxy is told the backend" ba
 
 # --- the host's own namespace -----------------------------------------------------------------------
 
-IN_HOST=(attach --cgroup "$CG/host" --netns /proc/self/fd/9 --name host --ipv6=off)
+IN_HOST=(attach --cgroup "$CG/host" --netns /proc/self/fd/9 --name host --ipv6=off --redirect-dns=false -b '')
+
+# as_host CMD...: every namespace has what only the host's own has. Flags that would capture all that comes
+# to the machine are tried so, in a pod's namespace: else they would, should they not be refused.
+as_host() {
+	# shellcheck disable=SC2016 # for the inner shell
+	unshare --mount -- "$BASH" -ec 'mount -t tmpfs none /proc/sys/net
+		mkdir /proc/sys/net/core
+		: > /proc/sys/net/core/netdev_max_backlog
+		exec "$@"' sh "$@"
+}
+
+pretended() {
+	local all="flag '-b *': in the host's own network namespace it would capture all that comes to the host"
+	local attach_e=(attach --cgroup "$CG/e" --netns /run/netns/e --name e --ipv6=off)
+	pod_make e
+	one_line 1 "attach: netns '/run/netns/e': is the host's own network namespace" as_host "$ST" "${attach_e[@]}"
+	one_line 1 "attach: $all" as_host "$ST" "${attach_e[@]}" --force
+	same "" "$(pins)" "pins of what was refused"
+	as_host "$ST" "${attach_e[@]}" --force -b 8080
+	one_line 1 "update: $all" as_host "$ST" update e --ipv6=off
+	as_host "$ST" update e --ipv6=off -b 8081
+	same true "$("$ST" status e --json | jq '.[0].policy.host_network')"
+	"$ST" detach e
+}
 
 # host CMD...: where the node's own commands run
 host() {
@@ -129,18 +163,14 @@ in_host() {
 host_pod() {
 	[[ -n $IN_NODE_NETNS ]] || skip_now "kernel: not the first network namespace of it"
 	mkdir "$CG/host" "$CG/host2"
+	trap 'host "$ST" detach --all' EXIT
 	one_line 1 "attach: netns '/proc/self/fd/9': is the host's own network namespace" host "$ST" "${IN_HOST[@]}"
 	grep -q -- --force "$TMP/stderr"
-	one_line 1 "attach: flag '-b *': in the host's own network namespace it would capture all that comes to the host" \
-		host "$ST" "${IN_HOST[@]}" --force
 	same "" "$(pins)" "pins of what was refused"
-	trap 'host "$ST" detach --all' EXIT
-	host "$ST" "${IN_HOST[@]}" --force -b '' -i 127.99.0.0/16 --redirect-dns=false -p 15901
+	host "$ST" "${IN_HOST[@]}" --force -i 127.99.0.0/16 -p 15901
 	has "$("$ST" status host)" "netns .*, the host's own\$"
 	same true "$("$ST" status host --json | jq '.[0].policy.host_network')"
 	serve "$TMP/host.proxy" in_host 1337 "$STUB" proxy line:127.0.0.1:15901
-	one_line 1 "update: flag '-b *': in the host's own network namespace it would capture all that comes to the host" \
-		host "$ST" update host --ipv6=off
 	one_line 1 "attach: netns: already attached as pod 'host'" \
 		host "$ST" attach --cgroup "$CG/host2" --netns /proc/self/fd/9 --name host2 --force -b ''
 	has "$(in_host 1000 "$DIAL" 127.99.0.1:80)" 'proxy .* od=127.99.0.1:80$'
@@ -151,27 +181,52 @@ host_pod() {
 	same "" "$(pins)"
 }
 
+check "the host's own namespace is refused, and so is to capture all that comes to it" pretended
 check "a pod in the host's own namespace: refused unless forced, and then only its own" host_pod
 
 # --- people in the pod ------------------------------------------------------------------------------
 
+# attempts: all that are refused said alike; who has no program to take off a hook may name none (EINVAL)
 attempts() {
-	sed -E 's/ (EPERM|EACCES)$/ refused/' | sort
+	sed -E 's/ (EPERM|EACCES)$/ refused/; s/(off its hook) EINVAL$/\1 refused/' | sort
+}
+
+# Root of a container: it has no bpffs of the node's in sight, lest it be root there, too. As one with a
+# user namespace it has every capability, in that; as the node's root it has none.
+container() {
+	pod_run d unshare --mount -- "$BASH" -c 'mount -t tmpfs none /sys/fs/bpf && exec "$@"' sh \
+		"$@" "$TEST_BIN/e2e_intrude" "$CG/d" | grep -v ' ENOENT$' | attempts
+}
+
+# What hangs on pod d's cgroup and namespace, and works
+whole() {
+	links d
+	"$ST" status d --json | jq -c '.[0] | .state, .links'
+	reach d
 }
 
 intruders() {
-	local all
+	local all before
 	pod_make d
+	outside_start d
+	app_start d
 	attach d
 	all=$("$TEST_BIN/e2e_intrude" "$CG/d" | sort)
-	same "" "$(grep -v ' ok$' <<< "$all")" "what the host's root may not do"
+	# What hangs there by a link is taken off by that alone, whoever tries
+	same "take our program off its hook ENOENT" "$(grep -v ' ok$' <<< "$all")" "what the host's root may not do"
 	rmdir "$PINS/intruder"
-	same "${all// ok/ refused}" "$(pod_run_as d 1337 "$TEST_BIN/e2e_intrude" "$CG/d" | attempts)" "the proxy's user"
-	same "${all// ok/ refused}" "$(pod_run_as d 1000 "$TEST_BIN/e2e_intrude" "$CG/d" | attempts)" "an app's user"
-	# Root of a container: it has no bpffs of the node's in sight, lest it be root there, too.
-	same "" "$(pod_run d unshare --mount -- "$BASH" -c 'mount -t tmpfs none /sys/fs/bpf && exec "$@"' sh \
-		setpriv --bounding-set -all --inh-caps=-all -- "$TEST_BIN/e2e_intrude" "$CG/d" |
-		grep -v ' ENOENT$' | attempts | grep -v ' refused$')" "root in a container"
+	same 11 "$(links d | wc -l)" "links of 13 that it has left"
+	attach d
+	same 13 "$(links d | wc -l)" "links"
+	all=$(sed -E 's/ (ok|ENOENT)$/ refused/' <<< "$all")
+	before=$(whole)
+	has "$before" "^$REFUSED\$"
+	same "$all" "$(pod_run_as d 1337 "$TEST_BIN/e2e_intrude" "$CG/d" | attempts)" "the proxy's user"
+	same "$all" "$(pod_run_as d 1000 "$TEST_BIN/e2e_intrude" "$CG/d" | attempts)" "an app's user"
+	all=$(grep -v -e ' pin' -e ' pods ' <<< "$all")
+	same "$all" "$(container setpriv --bounding-set -all --inh-caps=-all --)" "root in a container"
+	same "$all" "$(container unshare --user --map-root-user --)" "root of a user namespace"
+	same "$before" "$(whole)" "what is attached, and whether it works"
 	"$ST" detach d
 }
 

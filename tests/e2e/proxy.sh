@@ -22,6 +22,17 @@ proxies() {
 	sed -sn 's/^ready //p' "$TMP"/proxies/* 2> /dev/null
 }
 
+# pid NAME: of one of them
+pid() {
+	sed -n 's/^ready //p' "$TMP/proxies/$1"
+}
+
+# proxy_stop NAME: ends one of them. It is forgotten, lest it be ended again when its pid is another's.
+proxy_stop() {
+	stop "$(pid "$1")"
+	rm "$TMP/proxies/$1"
+}
+
 # no_proxy: ends them all
 no_proxy() {
 	# shellcheck disable=SC2046 # pids are words
@@ -174,8 +185,7 @@ hundreds() {
 	proxy six six "$IN_V6"
 	proxy old -n 100 old "$IN_V4"
 	proxy young -n 100 young "$IN_V4"
-	# shellcheck disable=SC2046 # pids are words
-	stop $(sed -n 's/^ready //p' "$TMP/proxies/old")
+	proxy_stop old
 	same "young six" "$(inbound)"
 	same "$(seq -s ' ' 1 100)" "$(copies 3000 out_run a "$DIAL" "$POD4:8080")" "who answers"
 }
@@ -202,6 +212,7 @@ load() {
 # under_load CMD...: calls of all four kinds, in and out, while CMD runs: none fails
 under_load() {
 	local way loads=()
+	local -A told=([in4]="od=$POD4:8080" [in6]="od=\[$POD6\]:8080" [out4]="od=$SVC4:80" [out6]="od=\[$SVC6\]:80")
 	rm -f "$TMP/enough" "$TMP"/load.*
 	load in4 out_run a "$DIAL" "$POD4:8080" &
 	loads+=($!)
@@ -218,28 +229,29 @@ under_load() {
 		same "" "$(grep -v '^peer=.* copy=' "$TMP/load.$way" | sort | uniq -c)" "failed ones of $way"
 		same "old young" "$(sed -E 's/^peer=[^ ]+ name=[^ ]+ ([a-z]+).*/\1/' "$TMP/load.$way" | sort -u | paste -sd ' ')" \
 			"who answered $way"
+		same "" "$(grep -v " ${told[$way]}\$" "$TMP/load.$way" | sort | uniq -c)" "original destinations of $way"
 	done
-	same "" "$(grep -hv " od=\($SVC4\|\[$SVC6\]\):80\$" "$TMP/load.out4" "$TMP/load.out6")" \
-		"wrong original destinations"
 }
 
 # Workers in processes of their own, each replaced by a younger one that listens before the old one
-# closes. What an old one has not accepted yet goes to another (tcp_migrate_req), with its original
-# destination.
+# closes. What an old one has not accepted yet goes to another (tcp_migrate_req).
 one_after_the_other() {
-	local n first
+	local n
 	for ((n = 4; n < 16; n++)); do
 		proxy "w$n" -r young "${ALL[@]}"
-		first=$(sed -n 's/^ready //p' "$TMP/proxies/w$((n - 4))")
-		kill -USR1 "$first"
+		kill -USR1 "$(pid "w$((n - 4))")"
 		wait_for 10 grep -q ^closed "$TMP/proxies/w$((n - 4))"
 	done
 }
 
-rolled() {
-	local n
+migrate() {
 	nsenter --net=/run/netns/a "$BASH" -c 'echo 1 > /proc/sys/net/ipv4/tcp_migrate_req' ||
 		skip_now "kernel: no tcp_migrate_req (5.14)"
+}
+
+rolled() {
+	local n
+	migrate
 	for ((n = 0; n < 4; n++)); do
 		proxy "w$n" -r old "${ALL[@]}"
 	done
@@ -249,11 +261,10 @@ rolled() {
 
 # The listeners themselves go to a new process by SCM_RIGHTS, as Envoy, HAProxy and nginx do it.
 handed_over() {
-	local n old
+	local n
 	for ((n = 1; n < 6; n++)); do
-		old=$(sed -n 's/^ready //p' "$TMP/proxies/p$((n - 1))")
 		serve "$TMP/proxies/p$n" pod_run_as a 1337 "$STUB" -t "heir$n" -o "heir$((n + 1))" young
-		kill -USR2 "$old"
+		kill -USR2 "$(pid "p$((n - 1))")"
 		wait_for 10 grep -qx 'took 4' "$TMP/proxies/p$n"
 	done
 }
@@ -263,8 +274,7 @@ handover() {
 	proxy p0 -o heir1 old "${ALL[@]}"
 	under_load handed_over
 	for ((n = 0; n < 5; n++)); do
-		stop "$(sed -n 's/^ready //p' "$TMP/proxies/p$n")"
-		rm "$TMP/proxies/p$n"
+		proxy_stop "p$n"
 	done
 	same "young young" "$(inbound)"
 	same "young young" "$(outbound)"
@@ -274,7 +284,57 @@ handover() {
 	same "$NOBODY" "$(outbound)"
 }
 
+# in_queue: how many connections wait to be accepted by any listener of the proxy
+in_queue() {
+	nsenter --net=/run/netns/a ss -Hltn "( sport = :15001 or sport = :15006 )" | awk '{ n += $2 } END { print n + 0 }'
+}
+
+# answered_or_queued N: of N connections, all that do not wait in a queue have their answer
+answered_or_queued() {
+	(($(cat "$TMP"/migrated.* | grep -c .) + $(in_queue) == $1))
+}
+
+# A worker that stops accepting, and ends with connections in its queue: they go to the other one, who
+# is told where they were going.
+migrated() {
+	local n calls=() waiting before way
+	local -A told=([in4]="$POD4:8080" [in6]="[$POD6]:8080" [out4]="$SVC4:80" [out6]="[$SVC6]:80")
+	migrate
+	rm -f "$TMP"/migrated.*
+	proxy w0 -r old "${ALL[@]}"
+	proxy w1 -r young "${ALL[@]}"
+	kill -STOP "$(pid w0)"
+	for ((n = 0; n < 16; n++)); do
+		for way in in4 in6; do
+			out_run a "$DIAL" "${told[$way]}" > "$TMP/migrated.$way.$n" 2>&1 &
+			calls+=($!)
+		done
+		for way in out4 out6; do
+			dial a "${told[$way]}" > "$TMP/migrated.$way.$n" 2>&1 &
+			calls+=($!)
+		done
+	done
+	wait_for 20 answered_or_queued "${#calls[@]}"
+	waiting=$(in_queue)
+	before=$(migrations)
+	proxy_stop w0
+	wait "${calls[@]}"
+	((waiting >= 4)) # each of 64 is there in one of two cases
+	((waiting <= $(migrations) - before))
+	for way in "${!told[@]}"; do
+		same "16 young ${told[$way]}" "$(sed -E 's/^peer=[^ ]+ name=[^ ]+ ([a-z]+).* od=/\1 /' "$TMP"/migrated."$way".* |
+			sort | uniq -c | sed 's/^ *//')" "$way"
+	done
+}
+
+# migrations: how many waiting connections changed their listener
+migrations() {
+	nsenter --net=/run/netns/a cat /proc/net/netstat | awk '
+		{ for (i = 2; i <= NF; i++) if (names[i] == "TCPMigrateReqSuccess") print $i; split($0, names) }'
+}
+
 alone "workers are replaced one by one under load: nobody is refused" rolled
+alone "a worker ends with connections in its queue: the next one is told their original destinations" migrated
 alone "listeners are handed over under load: nobody is refused" handover
 
 # --- the DNS agent --------------------------------------------------------------------------------

@@ -108,10 +108,10 @@ tfo_refused() {
 	counts TCPFastOpenPassive 0 fast_open
 }
 
-# The first one gets a cookie, the second one shows it.
+# The first ones get a cookie, each of the second ones shows it: the proxy has one address for a destination.
 tfo_cookie() {
 	fast_open
-	fast_open
+	counts TCPFastOpenPassive 6 fast_open
 }
 
 cookies() {
