@@ -185,6 +185,11 @@ all_gone() {
 	done <<< "$1"
 }
 
+# layout: of this build
+layout() {
+	sed -n 's/^#define ST_LAYOUT //p' "$TESTS/../include/policy.h"
+}
+
 # six POD: succeeds if ::6 is on the pod's lo
 six() {
 	ip -n "$1" -6 address show dev lo | grep -q 'inet6 ::6/128'

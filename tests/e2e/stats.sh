@@ -66,7 +66,7 @@ metrics() {
 	same "2 0" "$(metric inbound_listeners 'pod="a"') $(metric inbound_listeners 'pod="b"')"
 	same "13 13" "$(metric links 'pod="b"') $(metric links_expected)"
 	same 1 "$(metric build_info "programs=\"$("$ST" status a --json | jq -r '.[0].build')\",command=\"$(
-		"$ST" status a --json | jq -r '.[0].build')\",layout=\"1\"")"
+		"$ST" status a --json | jq -r '.[0].build')\",layout=\"$(layout)\"")"
 	same 1 "$(metric pod_info "$("$ST" status a --json | jq -r '.[0] | "pod=\"a\",state=\"attached\",cgroup_id=\"\(.cgroup_id
 		)\",netns_inode=\"\(.netns_inode)\",netns_cookie=\"\(.netns_cookie)\""')")"
 	accepted b
@@ -89,9 +89,9 @@ some_handshakes() {
 # A listener whose backlog is full leaves connections half made.
 gauges() {
 	local i
-	serve "$TMP/hold" pod_run_as b 1337 "$STUB" proxy hold:0.0.0.0:15001
+	serve "$TMP/hold" pod_run_as b 1337 "$STUB" proxy "hold:[::]:15001"
 	for i in {1..8}; do
-		dial b "$SVC4:80" > /dev/null 2>&1 &
+		dial b "[$SVC6]:80" > /dev/null 2>&1 &
 	done
 	wait_for 20 some_handshakes
 	same 0 "$(metric handshakes 'pod="a"')"

@@ -267,7 +267,7 @@ mptcp_inbound() {
 		attach st
 		same 2 "$(pod_counter listener-mptcp)" "listener-mptcp of older ones"
 		same "$INBOUND_MPTCP" "$(out_run st "$DIAL" "$POD4:8080" "[$POD6]:8080" | who)" "an older listener"
-		has "$("$ST" status st)" 'warning +nothing listens on port 15006: inbound connections are refused'
+		has "$("$ST" status st)" 'warning +what listens on port 15006 was never registered'
 	fi
 	proxy_again
 	same "proxy proxy" "$(out_run "$POD" "$DIAL" "$POD4:8080" "[$POD6]:8080" | who)" "a listener of TCP"

@@ -289,11 +289,6 @@ check "a policy of a newer build: upgrade to an older one is refused" policy_is_
 
 # --- another layout ---------------------------------------------------------------------------------
 
-# layout: of this build
-layout() {
-	sed -n 's/^#define ST_LAYOUT //p' "$TESTS/../include/policy.h"
-}
-
 # foreign VERB ARG...: $LAYOUT refuses this by name
 foreign() {
 	one_line 1 "$1: datapath '$PINS': has layout $(layout), of build $RUNNING; this is build $(
