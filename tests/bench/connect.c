@@ -4,7 +4,8 @@
  *
  *	rate	connections a second, of all workers
  *	p50, p99	microseconds from connect() until the original destination is known
- *	cpu	microseconds of CPU for one connection, both ends, with the kernel's work for it
+ *	cpu	microseconds of CPU for one connection, both ends, with the kernel's work for it (but
+ *		for its softirqs, if it has CONFIG_IRQ_TIME_ACCOUNTING)
  *
  * Each worker is client and proxy in turn. Several share the listener, as a proxy's threads may: who
  * connects is then not always who accepts.
