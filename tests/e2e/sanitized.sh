@@ -9,7 +9,7 @@
 . "$(dirname "$0")/../lib.sh"
 SAN=$TOP/build/san
 # Others trace the command, which LeakSanitizer does itself, or clear its environment.
-SUITES=(cli lifecycle drain stale)
+SUITES=(cli lifecycle drain stale status)
 TMP=$(mktemp -d)
 trap 'rm -rf "$TMP"' EXIT
 trap 'kill "${pids[@]}" 2> /dev/null; wait; exit 143' INT TERM HUP

@@ -385,8 +385,8 @@ width() {
 	stop "$PROXY" "$AGENT"
 	same "" "$(NO_COLOR=1 on_terminal "$ST" status a | grep '^  warning' | awk 'length > 80')" "too wide"
 	script -qec "stty cols 50 rows 24; NO_COLOR=1 '$ST' status a" /dev/null < /dev/null | tr -d '\r' > "$TMP/narrow"
-	same "" "$(grep -A 1 '^  warning' "$TMP/narrow" | awk 'length > 50')" "too wide"
-	has "$(grep -A 1 '15006' "$TMP/narrow")" '^             [a-z]'	# goes on below the text
+	same "" "$(grep -A 1 'warning' "$TMP/narrow" | awk 'length > 50')" "too wide"
+	has "$(grep -A 1 'warning .* 15006' "$TMP/narrow")" '^             [a-z]'	# goes on below the text
 	has "$("$ST" status a)" '^  warning    nothing listens on port 15006: inbound connections are refused$'
 }
 
