@@ -11,6 +11,7 @@
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 
+#include "../include/verdict.h"
 #include "netlink.h"
 
 struct search {
@@ -45,7 +46,7 @@ static int look(int family, struct search *s)
 
 int listeners_there(__u16 port)
 {
-	struct search s = { .port = htons(port) };
+	struct search s = { .port = (ST_FORCE __be16)htons(port) };
 	int err = look(AF_INET, &s);
 
 	if (!err && !s.found)
