@@ -65,7 +65,7 @@ no_feature_switches() {
 include_rules() {
 	grep -nE '^#include' include/* | grep -vE '<linux/types.h>|"policy.h"'
 	grep -nE '^#include .*(<bpf/|skel.h)' user/* |
-		grep -vE '^user/(cgroup|datapath|gone|pod[a-z_]*|probe)\.c:'
+		grep -vE '^user/(cgroup|datapath|enter|gone|pod[a-z_]*|probe)\.c:'
 	grep -nE '^#include ".*\.c"' "${sources[@]}"
 }
 

@@ -72,7 +72,7 @@ static int add_found(struct found *f, const void *key, struct st_err *e)
 	const size_t size = f->s->key_size;
 	char *more;
 
-	if (f->nr == f->room) {
+	if (!f->keys || f->nr == f->room) {
 		f->room = f->room ? 2 * f->room : 64;
 		more = realloc(f->keys, f->room * size);
 		if (!more)

@@ -4,6 +4,7 @@
 # control.sh quick|full: what it costs to attach, and how costs grow with pods, lists and live connections.
 # Prints samples, as bench.sh says; progress goes to stderr. Times are those of whole commands; that of rules, of
 # the commands for both families together.
+# shellcheck disable=SC2317,SC2015 # timed, memory run the functions; what follows || ends the script
 set -u -o pipefail
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"

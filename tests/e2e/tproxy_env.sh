@@ -136,6 +136,12 @@ callers() {
 	out_run a "$DIAL" "$POD4:8080" "[$POD6]:8080" | who
 }
 
+# What TPROXY captures of lo: calls of a proxy that is root to its own pod
+to_self() {
+	same "tproxy: peer=127.0.0.1:* local=127.0.0.2:8080 od=127.0.0.2:8080" \
+		"$(seen a pod_run_as a 0:1337 "$DIAL" 127.0.0.2:8080 | tail -n 1)"
+}
+
 to_tproxy() {
 	same "redirect redirect" "$(callers)" "before"
 	keep redirect4 out_run a "$DIAL" -k "$POD4:8080"
@@ -144,6 +150,7 @@ to_tproxy() {
 	"$ST" update a --ipv6=on -m TPROXY
 	closing "$SERVED" "$TMP/a.redirect"
 	tproxy_start a
+	to_self
 	inbound
 	closed_port
 	still redirect4 redirect6 app

@@ -137,6 +137,38 @@ all_of_it() {
 	nothing_left a
 }
 
+# --- what killed updates left -------------------------------------------------------------------------
+
+# le N: a 32-bit number as bpftool wants its bytes (of a machine that puts the low one first)
+le() {
+	printf '0x%02x 0x%02x 0x%02x 0x%02x ' $(($1 & 255)) $(($1 >> 8 & 255)) $(($1 >> 16 & 255)) $(($1 >> 24))
+}
+
+# leftover: an outbound port that is excluded, by a policy of pod a that never came into force
+leftover() {
+	local cookie id
+	cookie=$("$ST" status a --json | jq '.[].netns_cookie')
+	id=$(bpftool -j map dump pinned "$PINS/st_policy" |
+		jq --argjson cookie "$cookie" '.[].formatted | select(.key == $cookie) | .value.id')
+	# shellcheck disable=SC2046 # words
+	bpftool map update pinned "$PINS/st_ids" key $(le $((id ^ 1))) $(le 1) $(le 4711) value $(le 1)
+}
+
+# why PORT: the reason of the verdict on a connection to that port
+why() {
+	"$ST" explain a out tcp "10.9.9.9:$1" --uid 1000 --json | jq -r .reason
+}
+
+killed_update() {
+	attach a
+	leftover
+	"$ST" update a --ipv6=on -o 4712
+	same "out-captured out-port-excluded" "$(why 4711) $(why 4712)" "the next update has it"
+	"$ST" update a --ipv6=on
+	leftover
+	detached
+}
+
 pod_make a
 pod_make b
 outside_start a
@@ -151,4 +183,5 @@ beside "deleted: the directory of the pod's links" wreck rm -r "$PINS/pods/a"
 beside "deleted: the directory of all pods" pods_directory
 beside "deleted: the pod's policy" wreck policy_delete
 beside "deleted: the pod's counters" wreck entry_delete st_count
+beside "an update that was killed: its lists are not the next one's, and detach clears them away" killed_update
 finish
