@@ -50,7 +50,8 @@ static __always_inline int is_wildcard_listener(struct bpf_sock *sk)
 }
 
 /* Whether what listens on 127.0.0.1:PORT does so on the wildcard, and not on that address alone. */
-static __always_inline int at_wildcard(struct bpf_sock_addr *ctx, const struct addr *src, __u16 port)
+static __always_inline int at_wildcard(struct bpf_sock_addr *ctx, const struct addr *src,
+				       __u16 port)
 {
 	struct bpf_sock *found = at_proxy(ctx, src, 0, port);
 	int wildcard;

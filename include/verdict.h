@@ -60,7 +60,7 @@
 	X(OUT_BOUND_TO_LO, "out-bound-to-lo",                                                      \
 	  "from a socket bound to the device lo, which does not lead there")                       \
 	X(LISTENER_MPTCP, "listener-mptcp",                                                        \
-	  "inbound listener of the proxy is an MPTCP socket, which cannot be registered")             \
+	  "inbound listener of the proxy is an MPTCP socket, which cannot be registered")          \
 	X(DEST_NO_NUMBER, "dest-no-number",                                                        \
 	  "more destinations than numbers: the connection remembers its own")
 

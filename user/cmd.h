@@ -40,8 +40,8 @@ int cmd_import(const struct command *self, int argc, char **argv, struct st_err 
 int cmd_istio(const struct command *self, int argc, char **argv, struct st_err *e);
 
 extern const struct option_table istio_tables[2], attach_tables[2], detach_tables[1],
-	noun_tables[1], update_tables[1], explain_tables[2], check_tables[1], agent_tables[1], status_tables[1],
-	stats_tables[1], run_tables[2];
+	noun_tables[1], update_tables[1], explain_tables[2], check_tables[1], agent_tables[1],
+	status_tables[1], stats_tables[1], run_tables[2];
 
 extern const char status_notes[], stats_notes[]; /* for --help */
 
