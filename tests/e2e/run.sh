@@ -134,6 +134,13 @@ killed() {
 left_running() {
 	same 0 "$(status_of run --proxy "$PROXY" -- sh -c 'setsid sleep 62 > /dev/null 2>&1 &')"
 	not pgrep -f '^sleep 62'
+	# nor direct, in its last moments: all that it reached was the proxy
+	cat > "$TMP/dialler" <<-EOF2
+		while :; do $DIAL -n 20 $SVC4:80; done >> $TMP/dialled
+	EOF2
+	same 0 "$(status_of run --proxy "$PROXY" -- sh -c "setsid sh $TMP/dialler & while ! grep -q proxy $TMP/dialled; do sleep 0.05; done")"
+	has "$(< "$TMP/dialled")" ' proxy copy'
+	not grep -m 3 " outside copy" "$TMP/dialled"
 	nothing_stays
 }
 
