@@ -27,7 +27,7 @@ struct attaching {
 	__u64 cgroup_id;
 	struct ruleset rules;
 	char name[ST_NAME_MAX];
-	int name_is_known; /* there is a policy of that name */
+	int name_is_known;  /* there is a policy of that name */
 	char dir[PATH_MAX]; /* of its links */
 };
 
