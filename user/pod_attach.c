@@ -26,6 +26,7 @@ struct attaching {
 	__u64 cgroup_id;
 	struct ruleset rules;
 	char name[ST_NAME_MAX];
+	int name_is_known;  /* there is a policy of that name */
 	char dir[PATH_MAX]; /* of its links */
 };
 
@@ -58,7 +59,7 @@ static int is_stale(const struct attaching *a, __u64 cookie, const struct policy
  * policy in force if this very pod is attached already, 0 if neither name nor pod is known, but for
  * wrecks.
  */
-static int find_conflict(const struct attaching *a, struct policy *old, struct st_err *e)
+static int find_conflict(struct attaching *a, struct policy *old, struct st_err *e)
 {
 	struct policy p;
 	__u64 cookie;
@@ -66,6 +67,7 @@ static int find_conflict(const struct attaching *a, struct policy *old, struct s
 
 	if (err && err != -ENOENT)
 		return err;
+	a->name_is_known = !err;
 	if (!err && cookie != a->ns.cookie && !is_stale(a, cookie, &p)) {
 		err_hint(e, "'socktables status %s' shows it", a->name);
 		return err_set(e, EEXIST, "name", a->name, "taken by another pod");
@@ -240,7 +242,7 @@ static int clear_wreck(const struct attaching *a, struct st_err *e)
 		err = pod_remove(&a->dp, p.name, a->ns.cookie, &p, e);
 	if (err && err != -ENOENT)
 		return err;
-	err = maps_find_policy(&a->dp, a->name, &cookie, &p, e);
+	err = a->name_is_known ? maps_find_policy(&a->dp, a->name, &cookie, &p, e) : -ENOENT;
 	if (err && err != -ENOENT)
 		return err;
 	return pod_remove(&a->dp, a->name, err ? 0 : cookie, err ? NULL : &p, e);
