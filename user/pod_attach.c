@@ -267,6 +267,7 @@ static int attach_locked(struct attaching *a, const struct pod_spec *spec, struc
 		return err;
 	if (err) {
 		err = link_all(a, e); /* what somebody took away */
+		err = err ?: maps_unite_listeners(&a->dp, a->ns.cookie, e);
 		return err ?: pod_replace_rules(&a->dp, &a->ns, &old, &a->rules, e);
 	}
 	err = cgroup_check_hooks(spec->cgroup, e);

@@ -227,6 +227,25 @@ int maps_drop_pod(const struct datapath *dp, __u64 cookie, struct st_err *e)
 }
 
 /* Of each slot what is read is the cookie of its socket, which may have several. */
+int maps_unite_listeners(const struct datapath *dp, __u64 cookie, struct st_err *e)
+{
+	struct listener_key k = { .netns = cookie };
+	__u64 seen[ST_LISTENERS];
+	int nr = 0, i, err = 0;
+
+	for (k.slot = 0; k.slot < ST_LISTENERS && !err; k.slot++) {
+		if (bpf_map_lookup_elem(dp->map[MAP_st_listener], &k, &seen[nr]))
+			continue;
+		for (i = 0; i < nr && seen[i] != seen[nr]; i++)
+			;
+		if (i == nr)
+			nr++;
+		else
+			err = maps_delete(dp->map[MAP_st_listener], &k, "st_listener", e);
+	}
+	return err;
+}
+
 int maps_count_listeners(const struct datapath *dp, __u64 cookie)
 {
 	struct listener_key k = { .netns = cookie };

@@ -56,6 +56,9 @@ int maps_collect_garbage(const struct datapath *dp, struct st_err *e);
 int maps_drop_pod(const struct datapath *dp, __u64 cookie, struct st_err *e);
 
 /* Sockets, whatever the number of their slots. */
+/* A socket that was found again by a scan, and has another slot, keeps its first one. */
+int maps_unite_listeners(const struct datapath *dp, __u64 cookie, struct st_err *e);
+
 int maps_count_listeners(const struct datapath *dp, __u64 cookie);
 
 /* For maps of any kind, named for messages: the first key, or the one behind PREV: 1, 0 at the end; to

@@ -94,11 +94,18 @@ refused() {
 	has "$(grep -v '^hint: ' "$TMP/output")" "$pattern"
 }
 
+# slots: how many of the listeners' are taken
+slots() {
+	bpftool -j map dump pinned "$PINS/st_listener" | jq length
+}
+
 attach_again() {
-	local before
-	before=$(links a)
+	local before slots
+	before=$(links a) slots=$(slots)
+	has "$slots" '^[1-9]'
 	attach a --name web.v1
 	same "$before" "$(links a)" "links"
+	same "$slots" "$(slots)" "slots of listeners"
 	same "$CAPTURED" "$(reach a)"
 }
 
