@@ -29,8 +29,8 @@ LDLIBS := -lbpf -ljansson -lmnl -lcap
 SHARED_BPF := outbound reply origdst inbound
 LIB_SRC := agent bpffs cgroup config config_flags config_lists datapath enter err gone idmap import import_guess istio_env istio_rules \
 	list_file netlink netns nsid options own_cgroup pod pod_attach pod_compare validate pod_detach pod_drain pod_env pod_lists pod_maps \
-	pod_read pod_refresh pod_upgrade prefix probe resolv rule rule_form rules rules_effect rules_read ruleset ruleset_facts values why
-CMD_SRC := main caps cmd cmd_agent cmd_attach cmd_explain cmd_import cmd_probe cmd_show cmd_istio istio_show
+	pod_read pod_refresh pod_upgrade prefix probe resolv rule rule_form rules rules_effect rules_read ruleset ruleset_facts tracer values why
+CMD_SRC := main caps cmd cmd_agent cmd_attach cmd_explain cmd_import cmd_probe cmd_show cmd_istio cmd_trace istio_show
 # What needs neither root nor libbpf, for tests and fuzzers.
 PURE_SRC := config config_flags config_lists err import import_guess istio_rules list_file options prefix resolv rule rule_form rules \
 	rules_effect rules_read ruleset ruleset_facts values why

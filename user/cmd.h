@@ -31,6 +31,7 @@ int cmd_detach(const struct command *self, int argc, char **argv, struct st_err 
 int cmd_upgrade(const struct command *self, int argc, char **argv, struct st_err *e);
 int cmd_status(const struct command *self, int argc, char **argv, struct st_err *e);
 int cmd_stats(const struct command *self, int argc, char **argv, struct st_err *e);
+int cmd_trace(const struct command *self, int argc, char **argv, struct st_err *e);
 int cmd_explain(const struct command *self, int argc, char **argv, struct st_err *e);
 int cmd_probe(const struct command *self, int argc, char **argv, struct st_err *e);
 int cmd_agent(const struct command *self, int argc, char **argv, struct st_err *e);
@@ -38,7 +39,7 @@ int cmd_import(const struct command *self, int argc, char **argv, struct st_err 
 int cmd_istio(const struct command *self, int argc, char **argv, struct st_err *e);
 
 extern const struct option_table istio_tables[2], attach_tables[2], detach_tables[1],
-	noun_tables[1], update_tables[1], explain_tables[1], agent_tables[1];
+	noun_tables[1], update_tables[1], explain_tables[1], agent_tables[1], trace_tables[1];
 
 /* What every noun takes. */
 struct noun_args {

@@ -19,23 +19,25 @@
 	X(st_connect6, INET6_CONNECT, "cgroup/connect6", "4.17")
 
 /* Maps: name, size of a key, size of a value. */
-#define ST_MAPS(X)                                                        \
-	X(st_version, sizeof(__u32), sizeof(struct version))              \
-	X(st_policy, sizeof(__u64), sizeof(struct policy))                \
-	X(st_class, sizeof(struct class_key), sizeof(struct class_value)) \
-	X(st_ids, sizeof(struct id_key), sizeof(__u32))                   \
-	X(st_count, sizeof(__u64), sizeof(struct counters))               \
-	X(st_listener, sizeof(struct listener_key), sizeof(__u64))        \
-	X(st_caller, sizeof(__u32), sizeof(struct caller))                \
-	X(st_jump, sizeof(__u32), sizeof(__u32))                          \
-	X(st_origin, sizeof(int), sizeof(struct origin))                  \
-	X(st_dns_slots, sizeof(int), sizeof(struct addr_slots))           \
-	X(st_dns_clients, sizeof(int), sizeof(struct dns_clients))        \
-	X(st_dns_peers, sizeof(int), sizeof(struct addr_slots))           \
+#define ST_MAPS(X)                                                           \
+	X(st_version, sizeof(__u32), sizeof(struct version))                 \
+	X(st_policy, sizeof(__u64), sizeof(struct policy))                   \
+	X(st_class, sizeof(struct class_key), sizeof(struct class_value))    \
+	X(st_ids, sizeof(struct id_key), sizeof(__u32))                      \
+	X(st_count, sizeof(__u64), sizeof(struct counters))                  \
+	X(st_listener, sizeof(struct listener_key), sizeof(__u64))           \
+	X(st_caller, sizeof(__u32), sizeof(struct caller))                   \
+	X(st_jump, sizeof(__u32), sizeof(__u32))                             \
+	X(st_origin, sizeof(int), sizeof(struct origin))                     \
+	X(st_dns_slots, sizeof(int), sizeof(struct addr_slots))              \
+	X(st_dns_clients, sizeof(int), sizeof(struct dns_clients))           \
+	X(st_dns_peers, sizeof(int), sizeof(struct addr_slots))              \
 	X(st_handshake, sizeof(struct handshake_key), sizeof(struct origin)) \
-	X(st_number, sizeof(struct number_key), sizeof(struct origin))    \
-	X(st_dest, sizeof(struct dest_key), sizeof(__u32))                \
-	X(st_numbering, sizeof(__u64), sizeof(struct numbering))
+	X(st_number, sizeof(struct number_key), sizeof(struct origin))       \
+	X(st_dest, sizeof(struct dest_key), sizeof(__u32))                   \
+	X(st_numbering, sizeof(__u64), sizeof(struct numbering))             \
+	X(st_tracing, sizeof(__u32), sizeof(struct tracing))                 \
+	X(st_tracers, sizeof(__u32), sizeof(__u32))
 
 #define ST_ID(name, ...) HOOK_##name,
 enum hook_id { ST_HOOKS(ST_ID) NR_HOOKS };
@@ -45,7 +47,7 @@ enum hook_id { ST_HOOKS(ST_ID) NR_HOOKS };
 enum map_id { ST_MAPS(ST_ID) NR_MAPS };
 #undef ST_ID
 
-_Static_assert(NR_HOOKS == 12 && NR_MAPS == 16, "another hook or map is another ST_LAYOUT, too");
+_Static_assert(NR_HOOKS == 12 && NR_MAPS == 18, "another hook or map is another ST_LAYOUT, too");
 
 struct hook {
 	const char *name; /* of the program and of the pin */

@@ -49,6 +49,11 @@ static const struct command commands[] = {
 	  "  socktables explain web out udp [fd00::a]:53 --uid 1337 --from ::6\n"
 	  "  socktables explain web in tcp 10.77.0.2:8080 --from 10.77.0.3\n",
 	  cmd_explain, explain_tables, 1, ON_MAPS, 0 },
+	{ "trace", "[NAME]", "live verdicts, one line each, until interrupted",
+	  "  socktables trace\n"
+	  "  socktables trace web --dst 10.0.0.0/8 --port 5432 --count 10\n"
+	  "  socktables trace --reason in-no-listener --json | jq .pod\n",
+	  cmd_trace, trace_tables, 1, ON_MAPS, 0 },
 	{ "probe", "", "what this kernel can do, by trying it", "  socktables probe\n", cmd_probe,
 	  noun_tables, 1, LOADING, 0 },
 	{ "agent", "[--once]", "keep pods' addresses right while they change",
