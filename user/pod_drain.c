@@ -47,8 +47,8 @@ static int load_counters(const struct datapath *dp, struct draining *d, struct s
 	if (err)
 		return err_sys(e, -err, "program", "st_live");
 	bpf_object__for_each_map(map, skel->obj)
-		bpf_map__set_autocreate(map,
-					map == skel->maps.st_origin || map == skel->maps.st_number);
+		bpf_map__set_autocreate(map, map == skel->maps.st_origin ||
+						     map == skel->maps.st_number);
 	err = bpf_map__reuse_fd(skel->maps.st_origin, dp->map[MAP_st_origin]);
 	err = err ?: bpf_map__reuse_fd(skel->maps.st_number, dp->map[MAP_st_number]);
 	err = err ?: st_live__load(skel);
