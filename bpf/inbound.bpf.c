@@ -82,7 +82,9 @@ static __always_inline void trace_in(struct bpf_sk_lookup *ctx, const struct pol
 SEC("sk_lookup")
 int st_inbound(struct bpf_sk_lookup *ctx)
 {
-	struct flow f = { .proto = RD(ctx->protocol), .dport = RD(ctx->local_port) };
+	struct flow f = {
+		.proto = RD(ctx->protocol), .dport = RD(ctx->local_port), .uid = -1, .gid = -1
+	};
 	int v4 = RD(ctx->family) == AF_INET, kind = 0;
 	const struct class_value *remote;
 	__u64 netns;

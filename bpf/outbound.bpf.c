@@ -206,7 +206,7 @@ static __always_inline int connect_redirect(struct bpf_sock_addr *ctx, struct bp
 		.dst = f->dst, .port = RD(ctx->user_port), .kind = ORIGIN_APP, .via = port
 	};
 	struct mptcp_sock *mptcp = mptcp_of_first(sk);
-	struct addr to;
+	struct addr to = {}; /* clang -O1 would spill the register that it is not in yet */
 
 	o.src = *source;
 	keep_source(ctx, sk, f, &o, in6);

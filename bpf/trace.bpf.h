@@ -51,8 +51,8 @@ static __always_inline void trace_fill(struct event *e, const struct policy *p,
 	e->time = now;
 	e->src = *src;
 	e->dst = f->dst;
-	e->uid = inbound ? (__u32)-1 : f->uid;
-	e->gid = inbound ? (__u32)-1 : f->gid;
+	e->uid = f->uid;
+	e->gid = f->gid;
 	e->sport = EVENT_SPORT(what);
 	e->dport = f->dport;
 	e->port = EVENT_PORT(what);

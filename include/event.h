@@ -19,23 +19,23 @@ struct event {
 	__u32 uid, gid;	 /* as in struct flow */
 	__u16 sport;	 /* host order, as the next two; 0: the kernel chooses it later */
 	__u16 dport;
-	__u16 port;	/* where to, with EVENT_REDIRECTED */
-	__u8 proto;	/* ST_TCP or ST_UDP */
-	__u8 action;	/* enum event_action */
-	__u8 why;	/* enum why */
-	__u8 inbound;	/* 1: arrived, 0: sent by the pod */
-	char comm[16];	/* name of the process, with its NUL */
+	__u16 port;    /* where to, with EVENT_REDIRECTED */
+	__u8 proto;    /* ST_TCP or ST_UDP */
+	__u8 action;   /* enum event_action */
+	__u8 why;      /* enum why */
+	__u8 inbound;  /* 1: arrived, 0: sent by the pod */
+	char comm[16]; /* name of the process, with its NUL */
 	__u8 pad[6];
 	char name[ST_NAME_MAX]; /* of the pod */
 };
 
 /* All of it has to fit. All zero but for reasons: every event does. */
 struct event_filter {
-	__u64 netns;	      /* cookie of the pod; 0: any */
-	__u64 reasons;	      /* bits by enum why */
+	__u64 netns;	       /* cookie of the pod; 0: any */
+	__u64 reasons;	       /* bits by enum why */
 	struct addr dst, mask; /* the destination in the bits of mask */
-	__u32 uid;	      /* with by_uid */
-	__u16 port;	      /* the destination's, host order; 0: any */
+	__u32 uid;	       /* with by_uid */
+	__u16 port;	       /* the destination's, host order; 0: any */
 	__u16 by_uid;
 };
 

@@ -69,7 +69,8 @@ static int parse_reason(const char *text, __u64 *ret, struct st_err *e)
 		*ret = 1ULL << why;
 		return 0;
 	}
-	err_hint(e, "'socktables stats --json' has their names; those of verdicts begin with out- or in-");
+	err_hint(e, "'socktables stats --json' has their names; those of verdicts begin with out- "
+		    "or in-");
 	return err_set(e, EINVAL, "reason", text,
 		       why < WHY_COUNT ? "is counted, but is no verdict's" : "unknown");
 }
@@ -213,8 +214,9 @@ static int print_json(const struct event *ev)
 		      "protocol", ev->proto == ST_TCP ? "tcp" : "udp", "source",
 		      addr_or_null(&ev->src), "source_port", number_or_null(ev->sport, 0),
 		      "destination", addr_or_null(&ev->dst), "destination_port", ev->dport,
-		      "verdict", action_names[ev->action], "port", number_or_null(ev->port, 0),
-		      "reason", why_name(ev->why));
+		      "verdict", action_names[ev->action], "port",
+		      number_or_null(ev->action == EVENT_REDIRECTED ? ev->port : 0, 0), "reason",
+		      why_name(ev->why));
 	err = !o || json_dumpf(o, stdout, JSON_COMPACT) || putchar('\n') == EOF;
 	json_decref(o);
 	return err;
@@ -282,10 +284,10 @@ int cmd_trace(const struct command *self, int argc, char **argv, struct st_err *
 		return EXIT_FAILED;
 	setvbuf(stdout, NULL, _IOFBF, BUFSIZ); /* a line at a time, by fflush() */
 	err = tracer_follow(&s, e);
-	if (err == -ENOENT && !e->text[0])
+	if (err == -ENOENT && !s.began)
 		err_set(e, ENOENT, s.name ? "pod" : "pods", s.name,
 			s.name ? "not attached" : "none is attached");
-	else
+	if (s.began)
 		fprintf(stderr, "socktables: trace: %llu events shown, %llu dropped\n",
 			(unsigned long long)a.shown, (unsigned long long)s.lost);
 	return err == -ENOENT ? EXIT_NOT_ATTACHED : err ? EXIT_FAILED : EXIT_DONE;

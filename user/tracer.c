@@ -204,8 +204,8 @@ static int on_event(void *ctx, void *data, size_t size);
 
 static int make_ring(struct follower *f, struct st_err *e)
 {
-	f->ring_map = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "st_trace_ring", 0, 0, TRACER_BUFFER,
-				     NULL);
+	f->ring_map =
+		bpf_map_create(BPF_MAP_TYPE_RINGBUF, "st_trace_ring", 0, 0, TRACER_BUFFER, NULL);
 	if (f->ring_map < 0)
 		return err_sys(e, errno, "ring buffer", NULL);
 	f->ring = ring_buffer__new(f->ring_map, on_event, f, NULL);
@@ -341,6 +341,7 @@ int tracer_follow(struct tracing_session *s, struct st_err *e)
 
 	err = err ?: make_ring(&f, e);
 	err = err ?: with_datapath(&f, begin_locked, e);
+	s->began = !err;
 	if (!err) {
 		err = follow(&f, e);
 		with_datapath(&f, leave_locked, &ignored);

@@ -15,14 +15,15 @@
 #define TRACER_PATIENCE 5	/* seconds */
 
 struct tracing_session {
-	const char *name; /* of the pod; NULL: all */
+	const char *name;	    /* of the pod; NULL: all */
 	struct event_filter filter; /* netns is filled from name */
-	int out;	  /* descriptor that EACH writes to, at most PIPE_BUF bytes an event */
+	int out; /* descriptor that EACH writes to, at most PIPE_BUF bytes an event */
 	/* What is called with an event that is wanted, when out takes it: 0 to go on, 1 to end. */
 	int (*each)(void *ctx, const struct event *ev);
 	/* Events are missing: so many were lost, or for so many seconds nobody counted them. */
 	void (*missed)(void *ctx, __u64 lost, __u64 seconds);
 	void *ctx;
+	int began;  /* filled: 1 if it came to listening at all */
 	__u64 lost; /* filled: all that were */
 };
 
