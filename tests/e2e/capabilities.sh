@@ -66,10 +66,11 @@ all_commands() {
 }
 
 # run VERB [CAPS]: runs a command of that verb on pod a, with these capabilities if they are given;
-# istio-iptables in the pod's namespace, as in its container
+# istio-iptables in the pod's namespace, as in its container; trace until it is interrupted
 run() {
 	local verb=$1 wrap=() words=()
 	[[ $verb != istio-iptables ]] || wrap=(nsenter --net=/run/netns/a --)
+	[[ $verb != trace ]] || wrap=(timeout --preserve-status -s INT 2)
 	[[ -z ${2+given} ]] || read -ra words <<< "$(only "$2")"
 	case $verb in
 	attach) set -- "${ATTACH_A[@]}" ;;
@@ -79,7 +80,7 @@ run() {
 	explain) set -- explain a out tcp 10.0.0.1:80 ;;
 	import) set -- import "$TESTS/import/cidrs-1.12.rules" ;;
 	istio-iptables) set -- istio-iptables --cgroup "$CG/a" -p 15001 -z 15006 -u 1337 -g 1337 -b '*' -i '*' ;;
-	status | stats) set -- "$verb" a ;;
+	status | stats | trace) set -- "$verb" a ;;
 	*) set -- "$verb" ;;
 	esac
 	"${wrap[@]}" "${words[@]}" "$ST" "$@"
@@ -188,7 +189,7 @@ for verb in $(all_commands); do
 	check "$verb works with just what it needs" with_just_those "$verb"
 	check "$verb refuses by name if anything of it is missing" each_is_needed "$verb"
 done
-for verb in attach update detach upgrade status stats explain istio-iptables; do
+for verb in attach update detach upgrade status stats explain trace istio-iptables; do
 	check "$verb gives up all else" holds_no_others "$verb"
 done
 check "status without what is useful to it" status_without

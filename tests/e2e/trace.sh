@@ -348,15 +348,15 @@ other_traffic() {
 killed() {
 	local ring
 	trace 1 a
-	ring=$(bpftool -j map dump pinned "$PINS/st_tracers" | jq -r '.[0].formatted.value // (.[0].value | .[0])')
+	ring=$(($(bpftool -j map dump pinned "$PINS/st_tracers" | jq -r '.[0].value | reverse | join("") | gsub("0x"; "") | "0x" + .')))
+	has "$(bpftool map show id "$ring")" 'ringbuf .*name st_trace_ring'
 	kill -KILL "${TRACER[1]}"
 	ended 1 137
 	same "1 1" "$(listening) $(buffers)" "right after it"
 	wait_for 20 other_traffic 0
-	same "0 0 0" "$("$ST" status a > /dev/null; places | cut -d ' ' -f 2- | cut -d ' ' -f 1) $(listening) $(buffers)"
-	same "0 0 0 0" "$(places)" "places after a command"
-	echo "ring $ring"
-	wait_for 10 not bpftool map show name st_trace_ring
+	"$ST" status a > /dev/null
+	same "0 0 0 0 0 0" "$(places) $(listening) $(buffers)" "after the next command"
+	wait_for 10 not bpftool map show id "$ring"
 }
 
 # One that was only stopped goes on, and says that it has missed something.
