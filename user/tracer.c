@@ -83,34 +83,27 @@ static void empty(const struct datapath *dp, struct tracing *t, __u32 place)
 	bpf_map_delete_elem(dp->map[MAP_st_tracers], &place);
 }
 
-static void clear(const struct datapath *dp, struct tracing *t)
+void tracers_clear(const struct datapath *dp)
 {
+	struct tracing *t = map_shared(dp);
 	__u64 until;
 	int i;
 
-	for (i = 0; i < ST_TRACERS; i++) {
+	for (i = 0; t && i < ST_TRACERS; i++) {
 		until = __atomic_load_n(&t->v[i].until, __ATOMIC_SEQ_CST);
 		if (until && until < now() && set_until(t, i, until, 0))
 			empty(dp, t, i);
 	}
+	if (t)
+		munmap(t, sizeof(*t));
 }
 
-void tracers_clear(const struct datapath *dp)
-{
-	struct tracing *t = map_shared(dp);
-
-	if (!t)
-		return;
-	clear(dp, t);
-	munmap(t, sizeof(*t));
-}
-
+/* datapath_open() has cleared away those that expired. */
 static int take_place(struct follower *f, const struct datapath *dp, struct st_err *e)
 {
 	struct tracing *t = f->shared;
 	__u32 i;
 
-	clear(dp, t);
 	for (i = 0; i < ST_TRACERS && t->v[i].until; i++)
 		;
 	if (i == ST_TRACERS)
@@ -147,6 +140,20 @@ static ino_t pod_inode(const char *name)
 	return inode(dir);
 }
 
+static int gone(const struct follower *f, struct st_err *e)
+{
+	if (pod_inode(f->s->name) != f->pod)
+		return err_set(e, ENOENT, "pod", f->s->name, "was detached");
+	if (inode(ST_DIR "/st_tracing") != f->datapath)
+		return err_set(e, ENOENT, "pods", NULL, "the last one was detached");
+	return 0;
+}
+
+static int begin_again_locked(struct follower *f, const struct datapath *dp, struct st_err *e)
+{
+	return gone(f, e) ?: take_place(f, dp, e);
+}
+
 static int begin_locked(struct follower *f, const struct datapath *dp, struct st_err *e)
 {
 	const char *name = f->s->name;
@@ -159,8 +166,7 @@ static int begin_locked(struct follower *f, const struct datapath *dp, struct st
 		return err;
 	f->datapath = inode(ST_DIR "/st_tracing");
 	f->pod = pod_inode(name);
-	if (!f->shared)
-		f->shared = map_shared(dp);
+	f->shared = map_shared(dp);
 	if (!f->shared)
 		return err_sys(e, errno, "map", "st_tracing");
 	return take_place(f, dp, e);
@@ -185,6 +191,22 @@ static int with_datapath(struct follower *f,
 	return err;
 }
 
+static void tell_lost(struct follower *f)
+{
+	__u64 here, more;
+
+	if (f->place < 0)
+		return;
+	here = __atomic_load_n(&f->shared->v[f->place].lost, __ATOMIC_SEQ_CST);
+	more = here - f->lost_here;
+	if (!more)
+		return;
+	f->lost_here = here;
+	f->s->lost += more;
+	if (f->s->missed)
+		f->s->missed(f->s->ctx, more, 0);
+}
+
 /* Of another datapath the places are others'. */
 static int leave_locked(struct follower *f, const struct datapath *dp, struct st_err *e)
 {
@@ -195,8 +217,10 @@ static int leave_locked(struct follower *f, const struct datapath *dp, struct st
 		f->place = -1;
 		return 0;
 	}
-	empty(dp, f->shared, f->place);
+	empty(dp, f->shared, f->place); /* after this no program counts there any more */
+	tell_lost(f);
 	f->shared->v[f->place].until = 0;
+	f->place = -1;
 	return 0;
 }
 
@@ -227,22 +251,6 @@ static int catch_signals(struct follower *f, struct st_err *e)
 
 /* --- following ------------------------------------------------------------------------------------ */
 
-static void tell_lost(struct follower *f)
-{
-	__u64 here, more;
-
-	if (f->place < 0)
-		return;
-	here = __atomic_load_n(&f->shared->v[f->place].lost, __ATOMIC_SEQ_CST);
-	more = here - f->lost_here;
-	if (!more)
-		return;
-	f->lost_here = here;
-	f->s->lost += more;
-	if (f->s->missed)
-		f->s->missed(f->s->ctx, more, 0);
-}
-
 /* Once a second. Another has our place if we were stopped for long and somebody cleared it away. */
 static int tick(struct follower *f, struct st_err *e)
 {
@@ -251,15 +259,13 @@ static int tick(struct follower *f, struct st_err *e)
 	if (time < f->ticked + SECOND)
 		return 0;
 	f->ticked = time;
-	if (pod_inode(f->s->name) != f->pod)
-		return err_set(e, ENOENT, "pod", f->s->name, "was detached");
-	if (inode(ST_DIR "/st_tracing") != f->datapath)
-		return err_set(e, ENOENT, "pods", NULL, "the last one was detached");
+	if (gone(f, e))
+		return -ENOENT;
 	if (time > f->until && f->s->missed)
 		f->s->missed(f->s->ctx, 0, (time - f->until) / SECOND + 1);
 	if (f->place < 0 || !set_until(f->shared, f->place, f->until, until)) {
 		f->place = -1;
-		return with_datapath(f, begin_locked, e);
+		return with_datapath(f, begin_again_locked, e);
 	}
 	f->until = until;
 	listen_to(f->shared, f->place, 1);
@@ -345,8 +351,8 @@ int tracer_follow(struct tracing_session *s, struct st_err *e)
 	if (!err) {
 		err = follow(&f, e);
 		with_datapath(&f, leave_locked, &ignored);
-		ring_buffer__consume(f.ring);
 		tell_lost(&f);
+		ring_buffer__consume(f.ring);
 	}
 	if (f.shared)
 		munmap(f.shared, sizeof(*f.shared));
