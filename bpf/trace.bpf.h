@@ -78,7 +78,7 @@ static __always_inline void trace_all(const struct policy *p, const struct flow 
 	__u64 now = bpf_ktime_get_ns();
 	struct event *e;
 	void *ring;
-	__u32 i;
+	__u32 i, key;
 
 	if (!t)
 		return;
@@ -94,7 +94,8 @@ static __always_inline void trace_all(const struct policy *p, const struct flow 
 		}
 		if (!event_wanted(&to->filter, f, netns, what))
 			continue;
-		ring = bpf_map_lookup_elem(&st_tracers, &i);
+		key = i; /* Linux 6.1 does not follow a loop whose counter is in memory */
+		ring = bpf_map_lookup_elem(&st_tracers, &key);
 		if (!ring)
 			continue;
 		e = bpf_ringbuf_reserve(ring, sizeof(*e), 0);

@@ -75,6 +75,7 @@ over() {
 # ended N STATUS: it ends with that status
 ended() {
 	local status=0
+	wait_for 20 not test -d "/proc/${TRACER[$1]}"
 	wait "${TRACER[$1]}" || status=$?
 	unset "TRACER[$1]"
 	same "$2" "$status" "exit status: $(cat "$TMP/trace.$1.said")"
