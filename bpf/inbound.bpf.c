@@ -10,6 +10,7 @@
  */
 #include "addr.bpf.h"
 #include "maps.bpf.h"
+#include "trace.bpf.h"
 
 /* Whether the pod's own program left its cookie for this very call. */
 static __always_inline int called_by(struct bpf_sk_lookup *ctx, __u64 *netns)
@@ -61,10 +62,29 @@ static __always_inline int tproxy_kind(struct bpf_sk_lookup *ctx, __u64 netns, c
 	return o ? o->kind : 0;
 }
 
+/* A function for the verifier, too. */
+__noinline int st_trace_in(const struct policy *p, const struct flow *f, __u64 netns, __u64 what)
+{
+	if (!p || !f)
+		return 0;
+	trace_all(p, f, &f->src, netns, what, 1);
+	return 0;
+}
+
+static __always_inline void trace_in(struct bpf_sk_lookup *ctx, const struct policy *p,
+				     const struct flow *f, __u64 netns, struct verdict v,
+				     enum event_action action)
+{
+	if (is_traced())
+		st_trace_in(p, f, netns, event_what(action, v, bpf_ntohs(RD(ctx->remote_port))));
+}
+
 SEC("sk_lookup")
 int st_inbound(struct bpf_sk_lookup *ctx)
 {
-	struct flow f = { .proto = RD(ctx->protocol), .dport = RD(ctx->local_port) };
+	struct flow f = {
+		.proto = RD(ctx->protocol), .dport = RD(ctx->local_port), .uid = -1, .gid = -1
+	};
 	int v4 = RD(ctx->family) == AF_INET, kind = 0;
 	const struct class_value *remote;
 	__u64 netns;
@@ -99,9 +119,14 @@ int st_inbound(struct bpf_sk_lookup *ctx)
 		f.src_class &= ~CLASS_LOCAL;
 	v = verdict_inbound(p, &f);
 	count(netns, v.why, !addr_is_v4(&f.dst));
-	if (v.action == ACTION_PASS || assign_listener(ctx, netns, v4) == SK_PASS)
+	if (v.action == ACTION_PASS || assign_listener(ctx, netns, v4) == SK_PASS) {
+		trace_in(ctx, p, &f, netns, v,
+			 v.action == ACTION_PASS ? EVENT_PASSED : EVENT_REDIRECTED);
 		return SK_PASS;
-	count(netns, WHY_IN_NO_LISTENER, !addr_is_v4(&f.dst));
+	}
+	v.why = WHY_IN_NO_LISTENER;
+	count(netns, v.why, !addr_is_v4(&f.dst));
+	trace_in(ctx, p, &f, netns, v, EVENT_REFUSED);
 	return SK_DROP;
 }
 

@@ -128,12 +128,13 @@ struct {
 	__type(value, struct numbering);
 } st_numbering SEC(".maps") __weak;
 
+/* The mask is for the verifier, which forgets a comparison when the register is spilled. */
 static __always_inline void count(__u64 netns, enum why why, int v6)
 {
 	struct counters *c = bpf_map_lookup_elem(&st_count, &netns);
 
-	if (c && why < WHY_COUNT)
-		c->n[why][!!v6]++;
+	if (c)
+		c->n[why & (ST_WHY_MAX - 1)][!!v6]++;
 }
 
 static __always_inline const struct class_value *class_of(const struct policy *p,

@@ -10,6 +10,7 @@
 #include "mptcp.bpf.h"
 #include "number.bpf.h"
 #include "origin.bpf.h"
+#include "trace.bpf.h"
 
 static __always_inline const struct policy *policy_of(__u64 netns)
 {
@@ -205,7 +206,7 @@ static __always_inline int connect_redirect(struct bpf_sock_addr *ctx, struct bp
 		.dst = f->dst, .port = RD(ctx->user_port), .kind = ORIGIN_APP, .via = port
 	};
 	struct mptcp_sock *mptcp = mptcp_of_first(sk);
-	struct addr to;
+	struct addr to = {}; /* clang -O1 would spill the register that it is not in yet */
 
 	o.src = *source;
 	keep_source(ctx, sk, f, &o, in6);
@@ -263,6 +264,54 @@ static __always_inline struct verdict verdict_of(const struct policy *p, const s
 	return (struct verdict){ .action = v >> 24, .why = v >> 16, .port = v };
 }
 
+/* Likewise. SRC: what a socket that is not bound gets, all zero if the kernel chooses it. */
+__noinline int st_trace_out(const struct policy *p, const struct flow *f, const struct addr *src,
+			    __u64 netns, __u64 what)
+{
+	if (!p || !f || !src)
+		return 0;
+	trace_all(p, f, addr_is_zero(&f->src) ? src : &f->src, netns, what, 0);
+	return 0;
+}
+
+static __always_inline void trace_out(const struct policy *p, const struct flow *f,
+				      const struct addr *source, __u64 netns, struct bpf_sock *sk,
+				      struct verdict v, int allowed)
+{
+	enum event_action action = v.action == ACTION_PASS ? EVENT_PASSED : EVENT_REDIRECTED;
+
+	if (!is_traced())
+		return;
+	if (!allowed) {
+		action = EVENT_REFUSED;
+		v.why = WHY_REFUSED_NO_MEMORY;
+	}
+	st_trace_out(p, f, source, netns, event_what(action, v, RD(sk->src_port)));
+}
+
+/* Does what the verdict says. Returns 0 if there is no memory for it. */
+static __always_inline int connect_as_told(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
+					   struct policy *p, struct flow *f, const struct origin *o,
+					   const struct addr *source, __u64 netns, struct verdict v,
+					   int in6)
+{
+	struct addr src = *source;
+
+	if (v.action == ACTION_PASS && dials_number(p, f, netns) &&
+	    proxy_at_wildcard(ctx, p, f->dport)) {
+		v.action = ACTION_REDIRECT;
+		v.port = f->dport;
+		src = (struct addr){};
+	}
+	if (v.action == ACTION_REDIRECT)
+		return connect_redirect(ctx, sk, p, f, o, &src, netns, v.port, in6);
+	if (v.why != WHY_OUT_SOURCE_LOOPBACK) /* that fails: the last peer stays */
+		connect_pass(ctx, sk, o, in6);
+	if (p->flags & POLICY_TPROXY)
+		note_tproxy(ctx, sk, p, f);
+	return 1;
+}
+
 static __always_inline int on_connect(struct bpf_sock_addr *ctx, int in6)
 {
 	__u64 netns = bpf_get_netns_cookie(ctx);
@@ -272,6 +321,7 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, int in6)
 	struct origin *o;
 	struct verdict v;
 	struct flow f;
+	int allowed;
 
 	if (!p || !sk)
 		return 1;
@@ -281,29 +331,17 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, int in6)
 		return 1;
 	}
 	f = flow_from(ctx, sk, o, in6);
-	if (flow_matters(p, &f))
+	if (flow_matters(p, &f) || is_traced()) /* a tracer wants to know the owner */
 		flow_classify(p, &f, sk, &source);
 	if (has_loopback_for_good(sk, o) && addr_is_v4(&o->src) == addr_is_v4(&f.dst))
 		source = o->src;
 	v = verdict_of(p, &f);
 	count(netns, v.why, !addr_is_v4(&f.dst));
-	if (v.action == ACTION_PASS && dials_number(p, &f, netns) &&
-	    proxy_at_wildcard(ctx, p, f.dport)) {
-		v.action = ACTION_REDIRECT;
-		v.port = f.dport;
-		source = (struct addr){};
-	}
-	if (v.action == ACTION_PASS) {
-		if (v.why != WHY_OUT_SOURCE_LOOPBACK) /* that fails: the last peer stays */
-			connect_pass(ctx, sk, o, in6);
-		if (p->flags & POLICY_TPROXY)
-			note_tproxy(ctx, sk, p, &f);
-		return 1;
-	}
-	if (connect_redirect(ctx, sk, p, &f, o, &source, netns, v.port, in6))
-		return 1;
-	count(netns, WHY_REFUSED_NO_MEMORY, !addr_is_v4(&f.dst));
-	return 0;
+	allowed = connect_as_told(ctx, sk, p, &f, o, &source, netns, v, in6);
+	if (!allowed)
+		count(netns, WHY_REFUSED_NO_MEMORY, !addr_is_v4(&f.dst));
+	trace_out(p, &f, &source, netns, sk, v, allowed);
+	return allowed;
 }
 
 /* A datagram that goes where it was sent to. */
@@ -341,11 +379,14 @@ static __always_inline int on_sendmsg(struct bpf_sock_addr *ctx, int in6)
 	v = verdict_of(p, &f);
 	count(netns, v.why, !addr_is_v4(&f.dst));
 	if (v.action == ACTION_PASS)
-		return send_pass(ctx, sk, &to, in6);
-	if (connected)
+		send_pass(ctx, sk, &to, in6);
+	else if (connected)
 		dns_connected_asks(ctx, sk, &f, in6);
 	else
 		err = dns_app_asks(ctx, sk, p, &f, &source, netns, in6);
+	trace_out(p, &f, &source, netns, sk, v, !err);
+	if (v.action == ACTION_PASS)
+		return 1;
 	if (err) {
 		count(netns, WHY_REFUSED_NO_MEMORY, !addr_is_v4(&f.dst));
 		return 0;

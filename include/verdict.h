@@ -71,6 +71,7 @@ enum why { ST_REASONS(ST_WHY) WHY_COUNT };
 #define ST_WHY_MAX 64
 _Static_assert(WHY_LISTENER_NO_SLOT == 34, "a reason before this one would take its counter");
 _Static_assert(WHY_COUNT <= ST_WHY_MAX, "more reasons than counters");
+_Static_assert(!(ST_WHY_MAX & (ST_WHY_MAX - 1)), "count() has it for a mask");
 
 /* Value of st_count, under the netns cookie, one copy a CPU; [0] is IPv4, [1] IPv6. */
 struct counters {

@@ -31,6 +31,7 @@ int cmd_detach(const struct command *self, int argc, char **argv, struct st_err 
 int cmd_upgrade(const struct command *self, int argc, char **argv, struct st_err *e);
 int cmd_status(const struct command *self, int argc, char **argv, struct st_err *e);
 int cmd_stats(const struct command *self, int argc, char **argv, struct st_err *e);
+int cmd_trace(const struct command *self, int argc, char **argv, struct st_err *e);
 int cmd_explain(const struct command *self, int argc, char **argv, struct st_err *e);
 int cmd_check(const struct command *self, int argc, char **argv, struct st_err *e);
 int cmd_run(const struct command *self, int argc, char **argv, struct st_err *e);
@@ -41,7 +42,7 @@ int cmd_istio(const struct command *self, int argc, char **argv, struct st_err *
 
 extern const struct option_table istio_tables[2], attach_tables[2], detach_tables[1],
 	noun_tables[1], update_tables[1], explain_tables[2], check_tables[1], agent_tables[1],
-	status_tables[1], stats_tables[1], run_tables[2];
+	status_tables[1], stats_tables[1], run_tables[2], trace_tables[1];
 
 extern const char status_notes[], stats_notes[]; /* for --help */
 

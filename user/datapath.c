@@ -11,10 +11,11 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "../include/verdict.h"
+#include "../include/event.h"
 #include "bpffs.h"
 #include "probe.h"
 #include "st_all.skel.h"
+#include "tracer.h"
 
 #define X_HOOK(name, type, section, since) \
 	[HOOK_##name] = { #name, BPF_CGROUP_##type, section, since },
@@ -173,8 +174,7 @@ int datapath_open_rest(struct datapath *dp, struct st_err *e)
 	err = err ?: open_pin(SCAN_NAME, &dp->scan, e);
 	err = err ?: open_pin(INBOUND_NAME, &dp->inbound, e);
 	err = err ?: check_layout(dp, e);
-	if (err)
-		datapath_close(dp);
+	err ? datapath_close(dp) : tracers_clear(dp);
 	return err;
 }
 

@@ -35,7 +35,9 @@
 	X(st_handshake, sizeof(struct handshake_key), sizeof(struct origin)) \
 	X(st_number, sizeof(struct number_key), sizeof(struct origin))       \
 	X(st_dest, sizeof(struct dest_key), sizeof(__u32))                   \
-	X(st_numbering, sizeof(__u64), sizeof(struct numbering))
+	X(st_numbering, sizeof(__u64), sizeof(struct numbering))             \
+	X(st_tracing, sizeof(__u32), sizeof(struct tracing))                 \
+	X(st_tracers, sizeof(__u32), sizeof(__u32))
 
 #define ST_ID(name, ...) HOOK_##name,
 enum hook_id { ST_HOOKS(ST_ID) NR_HOOKS };
@@ -45,7 +47,7 @@ enum hook_id { ST_HOOKS(ST_ID) NR_HOOKS };
 enum map_id { ST_MAPS(ST_ID) NR_MAPS };
 #undef ST_ID
 
-_Static_assert(NR_HOOKS == 12 && NR_MAPS == 16, "another hook or map is another ST_LAYOUT, too");
+_Static_assert(NR_HOOKS == 12 && NR_MAPS == 18, "another hook or map is another ST_LAYOUT, too");
 
 struct hook {
 	const char *name; /* of the program and of the pin */

@@ -84,6 +84,11 @@ static const struct command commands[] = {
 	  cmd_run, run_tables, 2,
 	  ON_PODS | LOADING | CAPS(SETUID) | CAPS(SETGID) | CAPS(KILL) | CAPS(DAC_READ_SEARCH),
 	  CAPS(SYS_PTRACE) },
+	{ "trace", "[NAME]", "live verdicts, one line each, until interrupted",
+	  "  socktables trace\n"
+	  "  socktables trace web --dst 10.0.0.0/8 --port 5432 --count 10\n"
+	  "  socktables trace --reason in-no-listener --json | jq .pod\n",
+	  cmd_trace, trace_tables, 1, ON_MAPS, 0 },
 	{ "probe", "", "what this kernel can do, by trying it", "  socktables probe\n", cmd_probe,
 	  noun_tables, 1, LOADING, 0 },
 	{ "agent", "[--once]", "keep pods' addresses right while they change",

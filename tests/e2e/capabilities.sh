@@ -66,10 +66,11 @@ all_commands() {
 }
 
 # run VERB [CAPS]: runs a command of that verb on pod a, with these capabilities if they are given;
-# istio-iptables and run in the pod's namespace
+# istio-iptables and run in the pod's namespace, as in its container; trace until it is interrupted
 run() {
 	local verb=$1 wrap=() words=()
 	[[ $verb != istio-iptables && $verb != run ]] || wrap=(nsenter --net=/run/netns/a --)
+	[[ $verb != trace ]] || wrap=(timeout --preserve-status -s INT 2)
 	[[ -z ${2+given} ]] || read -ra words <<< "$(only "$2")"
 	case $verb in
 	attach) set -- "${ATTACH_A[@]}" ;;
@@ -80,7 +81,7 @@ run() {
 	run) set -- run --cgroup-parent "$CG/a" --proxy "$STUB proxy line:0.0.0.0:4001" -p 4001 -- true ;;
 	import) set -- import "$TESTS/import/cidrs-1.12.rules" ;;
 	istio-iptables) set -- istio-iptables --cgroup "$CG/a" -p 15001 -z 15006 -u 1337 -g 1337 -b '*' -i '*' ;;
-	status | stats | check) set -- "$verb" a ;;
+	status | stats | check | trace) set -- "$verb" a ;;
 	*) set -- "$verb" ;;
 	esac
 	"${wrap[@]}" "${words[@]}" "$ST" "$@"
