@@ -35,7 +35,7 @@ catch
 all_suites() {
 	local file
 	for file in "$HERE"/vm/kernels.sh "$TEST_BIN"/unit_* "$HERE"/fuzz/*.sh "$HERE"/e2e/*.sh \
-		"$HERE"/diff/{diff,policies,random}.sh; do
+		"$HERE"/pack/*.sh "$HERE"/diff/{diff,policies,random}.sh; do
 		[[ -f $file && -x $file ]] && echo "$file"
 	done
 }
