@@ -23,7 +23,7 @@ SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recove
 # Of two shared libraries UBSan's would not write to the file that it is told.
 override LDFLAGS += $(if $(SAN),-static-libasan -static-libubsan)
 CFLAGS ?= $(if $(SAN),-O1,-O2) -g
-override CFLAGS += -std=gnu11 $(WARN) -I$(B) $(SANFLAGS)
+override CFLAGS += -std=gnu11 $(CPPFLAGS) $(WARN) -I$(B) $(SANFLAGS)
 LDLIBS := -lbpf -ljansson -lmnl -lcap
 
 SHARED_BPF := outbound reply origdst inbound
@@ -121,7 +121,7 @@ demo:				## show it with a real proxy, DNS server and web server (root)
 	$(Q)tests/demo/demo.sh
 
 test:				## run every test (root); TESTS='unit_verdict_test diff' for some
-	$(Q)tests/deps.sh build test vm
+	$(Q)tests/deps.sh build test vm deb
 	$(Q)$(MAKE) --no-print-directory all test-programs
 	$(Q)tests/run.sh $(TESTS)
 
@@ -150,7 +150,7 @@ soak:				## fuzzers, pods, random policies for long (root); HOURS=8, or 0.1
 # Emulated, so slow: suites that need minutes here need hours there.
 KERNELS ?= 5.10 6.1 6.12 newest
 vm:				## tests under other kernels in QEMU (root); KERNELS='6.1 newest' VM_TESTS='proxy cidrs'
-	$(Q)tests/deps.sh build test vm
+	$(Q)tests/deps.sh build test vm deb
 	$(Q)$(MAKE) --no-print-directory all test-programs
 	$(Q)VM_TESTS='$(VM_TESTS)' tests/vm/all.sh $(B)/vm $(KERNELS)
 
