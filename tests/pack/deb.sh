@@ -3,7 +3,7 @@
 #
 # The Debian package: builds without a network, lintian finds no error, and it installs, runs and is removed. All of
 # that in a root of its own: an overlay over the machine's, which is gone with the suite's mounts.
-# shellcheck disable=SC2317 # check runs the functions
+# shellcheck disable=SC2317,SC2016 # check runs the functions; dpkg-query has variables of its own
 # shellcheck source=tests/lib.sh
 . "$(dirname "$0")/../lib.sh"
 env_private "$@"
