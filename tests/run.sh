@@ -15,7 +15,7 @@ JOBS=${JOBS:-$(nproc)}
 declare -A RUNNING=()	# pid of a job: file with what it prints
 export CMOCKA_MESSAGE_OUTPUT=TAP
 
-# count_anew: of what was found so far, and of each job, which counts its own
+# count_anew: no results yet; every job counts its own
 count_anew() {
 	PASSED=0 FAILED=0 SKIPPED=0
 }

@@ -26,12 +26,14 @@ titles() {
 	sed -n 's/^## //p' "$PAGE"
 }
 
-# block N: the Nth fenced block of trouble $TITLE, with the pod's own paths; 1 shows, 2 cures
+# block N: the Nth fenced block of trouble $TITLE, with the pod's own paths and the process $SUBJECT in its commands; 1 shows,
+# 2 cures
 block() {
 	awk -v title="## $TITLE" -v n="$1" '
 		/^## / { here = $0 == title; k = 0 }
 		/^```/ { fenced = !fenced; k += fenced; next }
-		here && fenced && k == n' "$PAGE" | sed "s,/sys/fs/cgroup/kubepods/pod1,$CG/web,g"
+		here && fenced && k == n' "$PAGE" |
+		sed "s,/sys/fs/cgroup/kubepods/pod1,$CG/web,g; /^\$ /s/4711/${SUBJECT:-4711}/g"
 }
 
 # pattern LINE: an extended regex for it; what is different each time stands for any
@@ -53,7 +55,7 @@ do_block() {
 			[[ $1 == 1 || $status == 0 ]] || { printf '%s\nexit status %s\n' "$output" "$status" && return 1; }
 			;;
 		...) ;;
-		*) has "$output" "^$(pattern "$line") *\$" ;;
+		*) has "$output" "^$(pattern "$line") *\$" || return 1 ;;
 		esac
 	done <<< "$(block "$1")"
 	((commands > 0))
@@ -74,6 +76,11 @@ is_well() {
 
 well() {
 	wait_for 10 is_well || { "$ST" status web && reach web && return 1; }
+}
+
+# netns_run CMD...: in the pod's namespace, but in the cgroup of these tests
+netns_run() {
+	nsenter --net=/run/netns/web -- "$@"
 }
 
 # --- the proxy --------------------------------------------------------------------------------------
@@ -119,7 +126,7 @@ the_proxy_listens_on_another_address() {
 
 the_proxy_was_started_outside_of_the_pod_s_cgroup() {
 	stop "$PROXY"
-	serve "$TMP/proxy" nsenter --net=/run/netns/web -- \
+	serve "$TMP/proxy" netns_run \
 		setpriv --reuid 1337 --regid 1337 --clear-groups -- "$STUB" proxy 'line:*:15001' 'line:*:15006'
 	shown
 	stop "$SERVED"
@@ -162,6 +169,18 @@ a_port_is_captured_that_should_not_be() {
 	do_block 2
 	same "outside" "$(dial web "$SVC4:8080" | who)"
 	"$ST" status web --check
+}
+
+the_app_was_started_outside_of_the_pod_s_cgroup() {
+	serve "$TMP/app2" netns_run "$STUB" app line:127.0.0.1:8082
+	same "outside proxy" "$({ netns_run "$DIAL" "$SVC4:80" && dial web "$SVC4:80"; } | who)"
+	is_well
+	SUBJECT=$SERVED
+	shown
+	stop "$SERVED"
+	serve "$TMP/app2" pod_run web "$STUB" app line:127.0.0.1:8082
+	SUBJECT=$SERVED
+	not shown
 }
 
 # --- hooks ------------------------------------------------------------------------------------------
