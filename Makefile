@@ -23,7 +23,7 @@ SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recove
 # Of two shared libraries UBSan's would not write to the file that it is told.
 override LDFLAGS += $(if $(SAN),-static-libasan -static-libubsan)
 CFLAGS ?= $(if $(SAN),-O1,-O2) -g
-override CFLAGS += -std=gnu11 $(WARN) -I$(B) $(SANFLAGS)
+override CFLAGS += -std=gnu11 $(CPPFLAGS) $(WARN) -I$(B) $(SANFLAGS)
 LDLIBS := -lbpf -ljansson -lmnl -lcap
 
 SHARED_BPF := outbound reply origdst inbound
@@ -49,7 +49,7 @@ E2E_PROGRAMS := $(filter-out $(E2E_PRELOADED) %.bpf,$(basename $(notdir $(wildca
 T := $(B)/tests
 SKELS := $(B)/st_all.skel.h $(B)/st_live.skel.h $(T)/kernel_test.skel.h $(T)/lb.skel.h
 
-.PHONY: all help demo test bench bench-programs scale soak vm test-programs sanitized budgets lint format clean
+.PHONY: all help install uninstall deb demo test bench bench-programs scale soak vm test-programs sanitized budgets lint format clean
 .DELETE_ON_ERROR:
 .PRECIOUS: $(T)/e2e/%.o $(T)/fuzz/%.o
 
@@ -121,7 +121,7 @@ demo:				## show it with a real proxy, DNS server and web server (root)
 	$(Q)tests/demo/demo.sh
 
 test:				## run every test (root); TESTS='unit_verdict_test diff' for some
-	$(Q)tests/deps.sh build test vm
+	$(Q)tests/deps.sh build test vm deb
 	$(Q)$(MAKE) --no-print-directory all test-programs
 	$(Q)tests/run.sh $(TESTS)
 
@@ -150,7 +150,7 @@ soak:				## fuzzers, pods, random policies for long (root); HOURS=8, or 0.1
 # Emulated, so slow: suites that need minutes here need hours there.
 KERNELS ?= 5.10 6.1 6.12 newest
 vm:				## tests under other kernels in QEMU (root); KERNELS='6.1 newest' VM_TESTS='proxy cidrs'
-	$(Q)tests/deps.sh build test vm
+	$(Q)tests/deps.sh build test vm deb
 	$(Q)$(MAKE) --no-print-directory all test-programs
 	$(Q)VM_TESTS='$(VM_TESTS)' tests/vm/all.sh $(B)/vm $(KERNELS)
 
@@ -246,6 +246,43 @@ sanitized:
 
 test-programs: sanitized $(OTHER_BUILDS) $(patsubst %,$(T)/e2e_%,$(E2E_PROGRAMS)) $(patsubst %,$(T)/e2e_%.so,$(E2E_PRELOADED)) $(DIFF_PROGRAMS) $(BENCH_PROGRAMS) \
 	$(patsubst %,$(T)/unit_%,$(UNIT_TESTS)) $(patsubst %,$(T)/fuzz_%,$(FUZZERS))
+
+# Where `make install` puts things, below DESTDIR.
+prefix ?= /usr/local
+sbindir ?= $(prefix)/sbin
+mandir ?= $(prefix)/share/man
+docdir ?= $(prefix)/share/doc/socktables
+unitdir ?= $(prefix)/lib/systemd/system
+bashcompdir ?= $(prefix)/share/bash-completion/completions
+zshcompdir ?= $(prefix)/share/zsh/site-functions
+INSTALL ?= install
+DOCS := README.md doc/troubleshooting.md
+at = $(DESTDIR)$(1)
+
+install: all			## DESTDIR= prefix=/usr/local: command, man page, completions, unit of the agent
+	$(Q)$(INSTALL) -D -m 755 $(B)/socktables $(call at,$(sbindir)/socktables)
+	$(Q)$(INSTALL) -D -m 644 doc/socktables.8 $(call at,$(mandir)/man8/socktables.8)
+	$(Q)$(INSTALL) -D -m 644 completion/socktables.bash $(call at,$(bashcompdir)/socktables)
+	$(Q)$(INSTALL) -D -m 644 completion/_socktables $(call at,$(zshcompdir)/_socktables)
+	$(Q)$(INSTALL) -d $(call at,$(unitdir)) $(call at,$(docdir))
+	$(Q)sed 's,/usr/local/sbin,$(sbindir),' data/socktables-agent.service > $(call at,$(unitdir)/socktables-agent.service)
+	$(Q)chmod 644 $(call at,$(unitdir)/socktables-agent.service)
+	$(Q)$(INSTALL) -m 644 $(DOCS) $(call at,$(docdir))
+
+uninstall:			## remove what install put there, given the same DESTDIR and prefix
+	$(Q)rm -f $(call at,$(sbindir)/socktables) $(call at,$(mandir)/man8/socktables.8) \
+		$(call at,$(bashcompdir)/socktables) $(call at,$(zshcompdir)/_socktables) \
+		$(call at,$(unitdir)/socktables-agent.service) $(patsubst %,$(call at,$(docdir))/%,$(notdir $(DOCS)))
+	$(Q)rmdir $(call at,$(docdir)) 2>/dev/null || :
+
+# In a copy of the tree, as the package's build works in the tree that it is given.
+DEB_DIR ?= $(B)/deb
+deb:				## a Debian package in build/deb, and what lintian says of it
+	$(Q)tests/deps.sh build deb
+	$(Q)rm -rf $(DEB_DIR) && mkdir -p $(DEB_DIR)/socktables
+	$(Q)tar --create --exclude=./$(B) --exclude=./.git . | tar --extract --directory=$(DEB_DIR)/socktables
+	$(Q)cd $(DEB_DIR)/socktables && dpkg-buildpackage --unsigned-source --unsigned-changes
+	$(Q)lintian --fail-on error --allow-root $(DEB_DIR)/socktables_*.changes
 
 clean:				## remove what was built
 	$(Q)rm -rf $(B)

@@ -21,6 +21,7 @@ test=(
 	"musl-tools /usr/bin/musl-gcc" "golang-go /usr/bin/go" "default-jdk-headless /usr/bin/java"
 	"curl /usr/bin/curl" "bind9-dnsutils /usr/bin/dig"
 	"valgrind /usr/bin/valgrind" "prometheus /usr/bin/promtool" "bsdutils /usr/bin/script"
+	"mandoc /usr/bin/mandoc" "zsh /usr/bin/zsh" "systemd /usr/bin/systemd-analyze"
 	"libclang-rt-dev /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a"
 )
 demo=(
@@ -41,6 +42,9 @@ vm=(
 lint=(
 	"clang-format /usr/bin/clang-format" "shellcheck /usr/bin/shellcheck" "sparse /usr/bin/sparse"
 	"clang-tidy /usr/bin/clang-tidy" "cppcheck /usr/bin/cppcheck"
+)
+deb=(
+	"debhelper /usr/bin/dh" "dpkg-dev /usr/bin/dpkg-buildpackage" "lintian /usr/bin/lintian" "fakeroot /usr/bin/fakeroot"
 )
 }
 

@@ -11,10 +11,15 @@ set -u
 HERE=$(cd "$(dirname "$0")" && pwd)
 TEST_BIN=${TEST_BIN:-$(dirname "$HERE")/build/tests}
 LIMIT=${SUITE_SECONDS:-900}	# a suite that takes longer hangs
-PASSED=0 FAILED=0 SKIPPED=0
 JOBS=${JOBS:-$(nproc)}
 declare -A RUNNING=()	# pid of a job: file with what it prints
 export CMOCKA_MESSAGE_OUTPUT=TAP
+
+# count_anew: no results yet; every job counts its own
+count_anew() {
+	PASSED=0 FAILED=0 SKIPPED=0
+}
+count_anew
 
 stop() {
 	trap - INT TERM HUP
@@ -35,7 +40,7 @@ catch
 all_suites() {
 	local file
 	for file in "$HERE"/vm/kernels.sh "$TEST_BIN"/unit_* "$HERE"/fuzz/*.sh "$HERE"/e2e/*.sh \
-		"$HERE"/diff/{diff,policies,random}.sh; do
+		"$HERE"/pack/*.sh "$HERE"/diff/{diff,policies,random}.sh; do
 		[[ -f $file && -x $file ]] && echo "$file"
 	done
 }
@@ -126,6 +131,7 @@ start() {
 	output=$(mktemp "$OUTPUTS/XXXXXX")
 	(
 		RUNNING=() OUTPUTS=''
+		count_anew
 		catch
 		run_suite "$1"
 		echo "$PASSED $FAILED $SKIPPED"
