@@ -92,7 +92,8 @@ static int cost_live(const char *label, struct costs *c)
 	if (!skel)
 		return -1;
 	bpf_object__for_each_map(map, skel->obj)
-		bpf_map__set_autocreate(map, map == skel->maps.st_origin || map == skel->maps.st_number);
+		bpf_map__set_autocreate(map,
+					map == skel->maps.st_origin || map == skel->maps.st_number);
 	err = cost_of(skel->obj, label, c);
 	st_live__destroy(skel);
 	return err;
