@@ -78,7 +78,8 @@ static __always_inline void trace_all(const struct policy *p, const struct flow 
 	__u64 now = bpf_ktime_get_ns();
 	struct event *e;
 	void *ring;
-	__u32 i, key;
+	__u32 key;
+	__u64 i; /* Linux 6.1 does not follow a loop whose counter it loses: one in memory, or spilled */
 
 	if (!t)
 		return;
@@ -94,7 +95,7 @@ static __always_inline void trace_all(const struct policy *p, const struct flow 
 		}
 		if (!event_wanted(&to->filter, f, netns, what))
 			continue;
-		key = i; /* Linux 6.1 does not follow a loop whose counter is in memory */
+		key = i;
 		ring = bpf_map_lookup_elem(&st_tracers, &key);
 		if (!ring)
 			continue;

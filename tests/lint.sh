@@ -63,9 +63,9 @@ no_feature_switches() {
 
 # include/ needs nothing of ours but itself, libbpf is the library's affair, nothing includes a .c.
 include_rules() {
-	grep -nE '^#include' include/* | grep -vE '<linux/types.h>|"policy.h"'
+	grep -nE '^#include' include/* | grep -vE '<linux/types.h>|"(policy|verdict).h"'
 	grep -nE '^#include .*(<bpf/|skel.h)' user/* |
-		grep -vE '^user/(cgroup|datapath|enter|gone|pod[a-z_]*|probe)\.c:'
+		grep -vE '^user/(cgroup|datapath|enter|gone|pod[a-z_]*|probe|tracer)\.c:'
 	grep -nE '^#include ".*\.c"' "${sources[@]}"
 }
 

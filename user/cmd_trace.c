@@ -77,10 +77,12 @@ static int parse_reason(const char *text, __u64 *ret, struct st_err *e)
 
 static int parse_destination(const char *text, struct event_filter *w, struct st_err *e)
 {
-	const struct addr ones = { { -1, -1, -1, -1 } };
+	const char *why;
+	struct addr ones;
 	struct prefix p;
-	const char *why = prefix_parse(text, &p, NULL);
 
+	memset(&ones, 0xff, sizeof(ones));
+	why = prefix_parse(text, &p, NULL);
 	if (why)
 		return err_set(e, EINVAL, "--dst", text, "%s", why);
 	w->dst = p.addr;

@@ -19,11 +19,9 @@ LOAD=$TEST_BIN/e2e_load
 places() {
 	bpftool -j map dump pinned "$PINS/st_tracing" | jq -r '.[0].formatted.value.v | map(.until) | join(" ")'
 }
-
 listening() {
 	bpftool -j map dump pinned "$PINS/st_tracing" | jq '.[0].formatted.value.listening'
 }
-
 # buffers: how many places have a ring buffer
 buffers() {
 	bpftool map dump pinned "$PINS/st_tracers" | sed -n 's/^Found \([0-9]*\) elements*$/\1/p'
@@ -62,10 +60,14 @@ start_trace() {
 declare -a TRACER=()
 
 end_tracers() {
-	[[ -z ${TRACER[*]} ]] || { kill -TERM "${TRACER[@]}"; wait "${TRACER[@]}"; } || true
+	local pid
+	for pid in "${TRACER[@]}"; do
+		kill -TERM "$pid" && kill -CONT "$pid"
+		wait_for 2 not test -d "/proc/$pid" || kill -KILL "$pid" || true
+	done
 } 2> /dev/null
 
-# over N: ends it, as a terminal's ^C does; what was said last is how much it has shown
+# over N: ends it, as a terminal's ^C does; what it said last is how much it has shown
 over() {
 	kill -INT "${TRACER[$1]}"
 	ended "$1" 0
@@ -258,9 +260,7 @@ of_pods() {
 	over 1
 	over 2
 	over 3
-	same a "$(jq -r .pod "$TMP/trace.1")"
-	same b "$(jq -r .pod "$TMP/trace.2")"
-	same "a b" "$(jq -r .pod "$TMP/trace.3" | paste -sd ' ')"
+	same "a b a b" "$(jq -r .pod "$TMP"/trace.[123] | paste -sd ' ')"
 }
 
 # --- tracers come, go and do not read -------------------------------------------------------------
@@ -313,12 +313,12 @@ unread() {
 }
 
 # settled FILE: it has not grown since the last look
+SIZE=0
 settled() {
 	local size=$SIZE
 	SIZE=$(stat -c %s "$1")
 	((SIZE > 0 && SIZE == size))
 }
-SIZE=0
 
 # At the end nobody is waited for: what is not read is dropped, and said to be.
 unread_at_end() {
