@@ -18,16 +18,26 @@
 
 #define NUMBERS_AT (127u << 24 | 1u << 16) /* 127.1.0.0 */
 
+static __always_inline struct addr address_of_number(__u32 number)
+{
+	return addr_v4(bpf_htonl(NUMBERS_AT + number));
+}
+
+static __always_inline __u32 number_of_address(__be32 ip)
+{
+	return bpf_ntohl(ip) - NUMBERS_AT;
+}
+
 /* Whether IP could stand for a number. */
 static __always_inline int is_numbered(__be32 ip)
 {
-	return bpf_ntohl(ip) - NUMBERS_AT < ST_NUMBERS;
+	return number_of_address(ip) < ST_NUMBERS;
 }
 
 /* What IP stands for at the proxy's PORT (host order), or NULL. */
 static __always_inline const struct origin *numbered(__u64 netns, __be32 ip, __u16 port)
 {
-	struct number_key k = { .netns = netns, .number = bpf_ntohl(ip) - NUMBERS_AT };
+	struct number_key k = { .netns = netns, .number = number_of_address(ip) };
 	const struct origin *o;
 
 	if (!is_numbered(ip))
@@ -82,7 +92,7 @@ static __always_inline int number_of(__u64 netns, const struct origin *o, struct
 		number = *known;
 	else if (new_number(&k, o, &number))
 		return -1;
-	*ret = addr_v4(bpf_htonl(NUMBERS_AT + number));
+	*ret = address_of_number(number);
 	return 0;
 }
 

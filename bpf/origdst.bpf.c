@@ -185,7 +185,7 @@ static __always_inline int is_subflow(struct sock_common *sk)
 static __always_inline void skip_number(__u64 netns, __be32 ip)
 {
 	struct numbering *g = bpf_map_lookup_elem(&st_numbering, &netns);
-	__u32 n = bpf_ntohl(ip) - NUMBERS_AT;
+	__u32 n = number_of_address(ip);
 
 	if (g && is_numbered(ip) && n >= g->next)
 		g->next = n + 1;

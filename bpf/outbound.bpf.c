@@ -180,10 +180,12 @@ static __always_inline void connect_pass(struct bpf_sock_addr *ctx, struct bpf_s
 	forget_origin(sk, mptcp_of_first(sk), o);
 }
 
-/* Whether the connection is dialled at its destination's number, which is set as *TO. */
+/* Whether the connection is dialled at its destination's number, which is set as *TO. KEPT, if not NULL,
+ * has the number, or gets it, of sockets that are not bound.
+ */
 static __always_inline int connect_numbered(struct bpf_sock_addr *ctx, struct policy *p,
 					    const struct flow *f, const struct origin *o,
-					    __u64 netns, struct addr *to)
+					    struct known *kept, __u64 netns, struct addr *to)
 {
 	struct origin shown = { .dst = o->dst, .src = o->src, .port = o->port, .via = o->via };
 
@@ -191,16 +193,25 @@ static __always_inline int connect_numbered(struct bpf_sock_addr *ctx, struct po
 	if (!(p->flags & POLICY_SPREAD) || f->proto != ST_TCP || !addr_is_v4(&f->dst) ||
 	    !proxy_at_wildcard(ctx, p, o->via))
 		return 0;
-	if (!number_of(netns, &shown, to))
+	if (!addr_is_zero(&f->src))
+		kept = 0;
+	if (kept && kept->number) {
+		*to = address_of_number(kept->number - 1);
 		return 1;
-	count(netns, WHY_DEST_NO_NUMBER, 0);
-	return 0;
+	}
+	if (number_of(netns, &shown, to)) {
+		count(netns, WHY_DEST_NO_NUMBER, 0);
+		return 0;
+	}
+	if (kept)
+		kept->number = number_of_address(to->w[3]) + 1;
+	return 1;
 }
 
 static __always_inline int connect_redirect(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
 					    struct policy *p, const struct flow *f,
 					    const struct origin *old, const struct addr *source,
-					    __u64 netns, __u16 port, int in6)
+					    struct known *kept, __u64 netns, __u16 port, int in6)
 {
 	struct origin o = {
 		.dst = f->dst, .port = RD(ctx->user_port), .kind = ORIGIN_APP, .via = port
@@ -211,7 +222,7 @@ static __always_inline int connect_redirect(struct bpf_sock_addr *ctx, struct bp
 	o.src = *source;
 	keep_source(ctx, sk, f, &o, in6);
 	if ((port == p->outbound_port || is_numbered(f->dst.w[3])) &&
-	    connect_numbered(ctx, p, f, &o, netns, &to)) {
+	    connect_numbered(ctx, p, f, &o, kept, netns, &to)) {
 		forget_origin(sk, mptcp, old);
 	} else {
 		to = proxy_address(ctx, sk, p, f, port);
@@ -292,8 +303,8 @@ static __always_inline void trace_out(const struct policy *p, const struct flow 
 /* Does what the verdict says. Returns 0 if there is no memory for it. */
 static __always_inline int connect_as_told(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
 					   struct policy *p, struct flow *f, const struct origin *o,
-					   const struct addr *source, __u64 netns, struct verdict v,
-					   int in6)
+					   const struct addr *source, struct known *kept,
+					   __u64 netns, struct verdict v, int in6)
 {
 	struct addr src = *source;
 
@@ -302,9 +313,10 @@ static __always_inline int connect_as_told(struct bpf_sock_addr *ctx, struct bpf
 		v.action = ACTION_REDIRECT;
 		v.port = f->dport;
 		src = (struct addr){};
+		kept = 0;
 	}
 	if (v.action == ACTION_REDIRECT)
-		return connect_redirect(ctx, sk, p, f, o, &src, netns, v.port, in6);
+		return connect_redirect(ctx, sk, p, f, o, &src, kept, netns, v.port, in6);
 	if (v.why != WHY_OUT_SOURCE_LOOPBACK) /* that fails: the last peer stays */
 		connect_pass(ctx, sk, o, in6);
 	if (p->flags & POLICY_TPROXY)
@@ -318,6 +330,7 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, int in6)
 	struct policy *p = bpf_map_lookup_elem(&st_policy, &netns);
 	struct bpf_sock *sk = ctx->sk;
 	struct addr source = {};
+	struct known *kept = 0;
 	struct origin *o;
 	struct verdict v;
 	struct flow f;
@@ -332,12 +345,12 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, int in6)
 	}
 	f = flow_from(ctx, sk, o, in6);
 	if (flow_matters(p, &f) || is_traced()) /* a tracer wants to know the owner */
-		flow_classify(p, &f, sk, &source);
+		kept = flow_classify(p, &f, sk, &source);
 	if (has_loopback_for_good(sk, o) && addr_is_v4(&o->src) == addr_is_v4(&f.dst))
 		source = o->src;
 	v = verdict_of(p, &f);
 	count(netns, v.why, !addr_is_v4(&f.dst));
-	allowed = connect_as_told(ctx, sk, p, &f, o, &source, netns, v, in6);
+	allowed = connect_as_told(ctx, sk, p, &f, o, &source, kept, netns, v, in6);
 	if (!allowed)
 		count(netns, WHY_REFUSED_NO_MEMORY, !addr_is_v4(&f.dst));
 	trace_out(p, &f, &source, netns, sk, v, allowed);

@@ -36,6 +36,7 @@
 	X(st_number, sizeof(struct number_key), sizeof(struct origin))       \
 	X(st_dest, sizeof(struct dest_key), sizeof(__u32))                   \
 	X(st_numbering, sizeof(__u64), sizeof(struct numbering))             \
+	X(st_known, sizeof(struct known_key), sizeof(struct known))          \
 	X(st_tracing, sizeof(__u32), sizeof(struct tracing))                 \
 	X(st_tracers, sizeof(__u32), sizeof(__u32))
 
@@ -47,7 +48,7 @@ enum hook_id { ST_HOOKS(ST_ID) NR_HOOKS };
 enum map_id { ST_MAPS(ST_ID) NR_MAPS };
 #undef ST_ID
 
-_Static_assert(NR_HOOKS == 12 && NR_MAPS == 18, "another hook or map is another ST_LAYOUT, too");
+_Static_assert(NR_HOOKS == 12 && NR_MAPS == 19, "another hook or map is another ST_LAYOUT, too");
 
 struct hook {
 	const char *name; /* of the program and of the pin */

@@ -47,7 +47,7 @@ static struct policy from_flags(const struct policy *p)
 	q.netns_dev = 0;
 	q.netns_ino = 0;
 	memset(q.name, 0, sizeof(q.name));
-	q.listens = q.wildcard = 0;
+	q.listens = q.wildcard = q.made = 0;
 	return q;
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -131,9 +132,12 @@ int maps_put_policy(const struct datapath *dp, __u64 cookie, const struct policy
 		    struct st_err *e)
 {
 	struct policy put = *p;
+	struct timespec now;
 
 	/* What the programs learnt meanwhile, if P was read before, may not hold any more. */
 	put.listens = put.wildcard = 0;
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	put.made = now.tv_sec * 1000000000ull + now.tv_nsec;
 	if (bpf_map_update_elem(dp->map[MAP_st_policy], &cookie, &put, flags))
 		return maps_put_failed(e, errno, "st_policy", ST_PODS_MAX);
 	return 0;

@@ -26,7 +26,7 @@ entries() {
 short_lived() {
 	bpftool -jf map show | jq -r --arg at "$PINS/" '.[] | select(.type != "sk_storage") |
 		.pinned[]? | select(startswith($at)) | .[($at | length):]' | sort -u |
-		grep -vxE 'st_version|st_policy|st_class|st_ids|st_count|st_listener|st_caller|st_jump|st_number|st_dest|st_numbering|st_tracing'
+		grep -vxE 'st_version|st_policy|st_class|st_ids|st_count|st_listener|st_caller|st_jump|st_number|st_dest|st_numbering|st_tracing|st_known'
 }
 
 # leftovers: those of them that have entries, with their number
