@@ -81,7 +81,9 @@ struct version {
 	__u64 room[4];
 };
 
-/* Value of st_policy, under the pod's netns cookie. Replaced as a whole, never in place. */
+/* Value of st_policy, under the pod's netns cookie. Replaced as a whole, never in place. What each
+ * connection needs comes first, in as few lines of the CPU's caches as may be.
+ */
 struct policy {
 	__u32 id;	/* owner of this policy's entries in st_class and st_ids: see OTHER_ID */
 	__u32 flags;	/* enum policy_flag */
@@ -89,6 +91,12 @@ struct policy {
 	__u16 outbound_port; /* 15001, host order */
 	__u16 inbound_port;  /* 15006, host order */
 	__u32 pad;
+	__u64 made; /* when it was written, CLOCK_BOOTTIME in ns: no two are the same */
+	/* Written by the programs. That a listener at 127.0.0.1:outbound_port is one on the wildcard
+	 * is known as long as wildcard == listens + 1; 0 and 0: it has to be looked for.
+	 */
+	__u32 listens;	    /* how often something began to listen on that port */
+	__u32 wildcard;	    /* 1 + listens when such a listener was seen last */
 	struct addr src4;   /* what the pod's own traffic leaves with; all zero: */
 	struct addr src6;   /* no such address */
 	__u32 tproxy_mark;  /* of what the proxy sends with a client's address */
@@ -96,13 +104,7 @@ struct policy {
 	__u64 cgroup_id;
 	__u64 netns_dev, netns_ino;
 	char name[ST_NAME_MAX];
-	/* Written by the programs. That a listener at 127.0.0.1:outbound_port is one on the wildcard
-	 * is known as long as wildcard == listens + 1; 0 and 0: it has to be looked for.
-	 */
-	__u32 listens;	/* how often something began to listen on that port */
-	__u32 wildcard; /* 1 + listens when such a listener was seen last */
-	__u64 made;	/* when it was written, CLOCK_BOOTTIME in ns: no two are the same */
-	__u32 room[6];	/* 0; for fields that a flag says are there */
+	__u32 room[6]; /* 0; for fields that a flag says are there */
 };
 
 /* A pod has two ids in turn, and what stands under the one that is not its policy's is to be removed:

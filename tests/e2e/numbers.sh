@@ -93,6 +93,18 @@ other_port() {
 	"$ST" update a --ipv6=on
 }
 
+# Twenty dials keep what the lists say of a destination for sure: a new policy must not believe it.
+updated() {
+	local n who
+	for n in 1 2 3; do
+		for who in outside proxy; do
+			"$ST" update a --ipv6=on $([[ $who == proxy ]] || echo -o 80,15020)
+			same "$(yes "$who" | head -n 40 | paste -sd ' ')" "$(dial a -n 20 "$SVC4:80" "[$SVC6]:80" | who)"
+		done
+	done
+	[[ $(entries st_known) -gt 0 ]]
+}
+
 # More destinations than numbers: the proxy is told all the same.
 used_up() {
 	local cookie key
@@ -144,6 +156,7 @@ check "who dials a number is no destination's" dials_a_number
 check "a source that was bound" bound
 check "the proxy listens on 127.0.0.1 alone, and on the wildcard again" narrow
 check "another outbound port" other_port
+check "another policy: what was kept of the last one does not count" updated
 check "more destinations than numbers" used_up
 check "attached again: old connections are nobody's" attached_again
 check "they go with the pod" gone
