@@ -95,12 +95,12 @@ other_port() {
 
 # Twenty dials keep what the lists say of a destination for sure: a new policy must not believe it.
 updated() {
-	local n who
-	for n in 1 2 3; do
-		for who in outside proxy; do
-			"$ST" update a --ipv6=on $([[ $who == proxy ]] || echo -o 80,15020)
-			same "$(yes "$who" | head -n 40 | paste -sd ' ')" "$(dial a -n 20 "$SVC4:80" "[$SVC6]:80" | who)"
-		done
+	local who ports
+	for who in outside proxy outside proxy outside proxy; do
+		ports=15020
+		[[ $who == proxy ]] || ports=80,15020
+		"$ST" update a --ipv6=on -o "$ports"
+		same "$(yes "$who" | head -n 40 | paste -sd ' ')" "$(dial a -n 20 "$SVC4:80" "[$SVC6]:80" | who)"
 	done
 	[[ $(entries st_known) -gt 0 ]]
 }
