@@ -34,7 +34,7 @@ LIB_SRC := agent bpffs cgroup check check_plan check_try config config_flags con
 	rule rule_form rules rules_effect rules_read ruleset ruleset_facts run run_cgroup show_stats socktab stats \
 	stats_prometheus term tracer validate values why
 CMD_SRC := main caps cmd cmd_agent cmd_attach cmd_explain cmd_import cmd_probe cmd_istio istio_show cmd_stats cmd_status \
-	show_status watch cmd_check cmd_run explain_flow explain_offline explain_show cmd_trace
+	show_status watch cmd_check cmd_run explain_flow explain_offline explain_show cmd_trace pods_file
 # What needs neither root nor libbpf, for tests and fuzzers.
 PURE_SRC := config config_flags config_lists err explain import import_guess istio_rules list_file options prefix resolv rule rule_form rules \
 	rules_effect rules_read ruleset ruleset_facts values why

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,10 +13,11 @@
 #include "cmd.h"
 #include "config.h"
 #include "pod.h"
+#include "pods_file.h"
 #include "values.h"
 
 struct attach_args {
-	const char *cgroup, *netns, *pid, *name;
+	const char *cgroup, *netns, *pid, *name, *from;
 	int force;
 };
 
@@ -28,6 +30,8 @@ static const struct option_row attach_rows[] = {
 	  cmd_set_string, offsetof(struct attach_args, pid) },
 	{ "name", 0, "NAME", "what to call the pod; default: the cgroup's last component",
 	  cmd_set_string, offsetof(struct attach_args, name) },
+	{ "from", 0, "FILE", "many pods: a line each, with these flags ('-': stdin)",
+	  cmd_set_string, offsetof(struct attach_args, from) },
 	{ "force", 0, NULL, "also in the host's own namespace (hostNetwork)", option_set_bool,
 	  offsetof(struct attach_args, force) },
 	{},
@@ -141,20 +145,51 @@ static int attach(const struct attach_args *a, struct config *config, struct st_
 	return note_flags(cmd_result(pod_attach(&spec, e), NULL, e), "attach", config);
 }
 
+/* One line of a file of pods. */
+static int attach_line(void *ctx, int argc, char **argv, int try, struct st_err *e)
+{
+	const struct command *self = ctx;
+	struct attach_args a = {};
+	struct config config;
+	void *into[] = { &a, &config };
+	struct option_table tables[2] = { self->tables[0], self->tables[1] };
+	int status = EXIT_USAGE, n;
+
+	if (config_init(&config, e))
+		return EXIT_FAILED;
+	tables[0].ctx = into[0];
+	tables[1].ctx = into[1];
+	n = options_parse(self->name, tables, 2, argc, argv, e);
+	if (n == OPTIONS_HELP)
+		err_set(e, EINVAL, "flag", "--help", "not in a file");
+	else if (n >= 0 && a.from)
+		err_set(e, EINVAL, "flag", "--from", "not in a file");
+	else if (n >= 0 && !check_attach(&a, n, argv + argc - n, e))
+		status = try ? EXIT_DONE : attach(&a, &config, e);
+	config_free(&config);
+	return status;
+}
+
 int cmd_attach(const struct command *self, int argc, char **argv, struct st_err *e)
 {
 	struct attach_args a = {};
 	struct config config;
 	void *ctx[] = { &a, &config };
+	int status, n, given = argc;
 	char **args;
-	int status, n;
 
 	if (config_init(&config, e))
 		return EXIT_FAILED;
 	n = cmd_parse(self, ctx, argc, argv, &args, &status, e);
 	if (n >= 0) {
 		status = EXIT_USAGE;
-		if (!check_attach(&a, n, args, e))
+		if (a.from && (n || given > 3))
+			err_set(e, EINVAL, "--from", a.from, "stands alone: flags are in the file");
+		else if (a.from)
+			status = cmd_begin(self, e) ? EXIT_FAILED
+						    : pods_file_run(a.from, attach_line,
+								    (void *)(uintptr_t)self, e);
+		else if (!check_attach(&a, n, args, e))
 			status = cmd_begin(self, e) ? EXIT_FAILED : attach(&a, &config, e);
 		else
 			err_hint(e, "try 'socktables attach --help'");

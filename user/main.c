@@ -29,10 +29,12 @@
 #define LOADING (CAPS(BPF) | CAPS(NET_ADMIN) | CAPS(PERFMON))
 
 static const struct command commands[] = {
-	{ "attach", "--cgroup DIR --netns FILE [--name NAME] [policy]", "capture a pod's traffic",
+	{ "attach", "--cgroup DIR --netns FILE [--name NAME] [policy] | --from FILE",
+	  "capture a pod's traffic",
 	  "  socktables attach --cgroup /sys/fs/cgroup/kubepods/pod1 --netns /run/netns/pod1\n"
 	  "  socktables attach --pid 4711 --name web -o 15020,3306 --ipv6=on\n"
-	  "  socktables attach --pid 4711 -x @/etc/mesh/outside.txt\n" ABOUT_LISTS,
+	  "  socktables attach --pid 4711 -x @/etc/mesh/outside.txt\n"
+	  "  socktables attach --from pods.txt\n" ABOUT_LISTS,
 	  cmd_attach, attach_tables, 2, ON_PODS | LOADING, CAPS(SYS_PTRACE) },
 	{ "update", "NAME [policy]", "give an attached pod a new policy",
 	  "  socktables update web -o 15020,3306\n" ABOUT_LISTS, cmd_update, update_tables, 1,
