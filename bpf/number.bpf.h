@@ -83,9 +83,12 @@ static __always_inline int new_number(const struct dest_key *dest, const struct 
 /* The address that stands for O at the proxy's port o->via. Returns 0, or -1 if there is none. */
 static __always_inline int number_of(__u64 netns, const struct origin *o, struct addr *ret)
 {
-	struct dest_key k = {
-		.netns = netns, .dst = o->dst, .src = o->src, .port = o->port, .via = o->via
-	};
+	struct dest_key k = { .netns = netns,
+			      .dst = o->dst,
+			      .src = o->src,
+			      .port = o->port,
+			      .via = o->via,
+			      .kind = o->kind };
 	__u32 *known = bpf_map_lookup_elem(&st_dest, &k), number;
 
 	if (known)

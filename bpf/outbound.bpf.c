@@ -185,9 +185,12 @@ static __always_inline void connect_pass(struct bpf_sock_addr *ctx, struct bpf_s
  */
 static __always_inline int connect_numbered(struct bpf_sock_addr *ctx, struct policy *p,
 					    const struct flow *f, const struct origin *o,
-					    struct known *kept, __u64 netns, struct addr *to)
+					    enum origin_kind kind, struct known *kept, __u64 netns,
+					    struct addr *to)
 {
-	struct origin shown = { .dst = o->dst, .src = o->src, .port = o->port, .via = o->via };
+	struct origin shown = {
+		.dst = o->dst, .src = o->src, .port = o->port, .via = o->via, .kind = kind
+	};
 
 	/* Who bound a source has no other to be shown with: SRC is zero then. */
 	if (!(p->flags & POLICY_SPREAD) || f->proto != ST_TCP || !addr_is_v4(&f->dst) ||
@@ -211,7 +214,8 @@ static __always_inline int connect_numbered(struct bpf_sock_addr *ctx, struct po
 static __always_inline int connect_redirect(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
 					    struct policy *p, const struct flow *f,
 					    const struct origin *old, const struct addr *source,
-					    struct known *kept, __u64 netns, __u16 port, int in6)
+					    struct known *kept, __u64 netns, __u16 port,
+					    enum origin_kind kind, int in6)
 {
 	struct origin o = {
 		.dst = f->dst, .port = RD(ctx->user_port), .kind = ORIGIN_APP, .via = port
@@ -221,8 +225,8 @@ static __always_inline int connect_redirect(struct bpf_sock_addr *ctx, struct bp
 
 	o.src = *source;
 	keep_source(ctx, sk, f, &o, in6);
-	if ((port == p->outbound_port || is_numbered(f->dst.w[3])) &&
-	    connect_numbered(ctx, p, f, &o, kept, netns, &to)) {
+	if ((port == p->outbound_port || kind == ORIGIN_DIALLED) &&
+	    connect_numbered(ctx, p, f, &o, kind, kept, netns, &to)) {
 		forget_origin(sk, mptcp, old);
 	} else {
 		to = proxy_address(ctx, sk, p, f, port);
@@ -306,17 +310,14 @@ static __always_inline int connect_as_told(struct bpf_sock_addr *ctx, struct bpf
 					   const struct addr *source, struct known *kept,
 					   __u64 netns, struct verdict v, int in6)
 {
-	struct addr src = *source;
+	struct addr any = {};
 
-	if (v.action == ACTION_PASS && dials_number(p, f, netns) &&
-	    proxy_at_wildcard(ctx, p, f->dport)) {
-		v.action = ACTION_REDIRECT;
-		v.port = f->dport;
-		src = (struct addr){};
-		kept = 0;
-	}
 	if (v.action == ACTION_REDIRECT)
-		return connect_redirect(ctx, sk, p, f, o, &src, kept, netns, v.port, in6);
+		return connect_redirect(ctx, sk, p, f, o, source, kept, netns, v.port, ORIGIN_APP,
+					in6);
+	if (dials_number(p, f, netns) && proxy_at_wildcard(ctx, p, f->dport))
+		return connect_redirect(ctx, sk, p, f, o, &any, 0, netns, f->dport, ORIGIN_DIALLED,
+					in6);
 	if (v.why != WHY_OUT_SOURCE_LOOPBACK) /* that fails: the last peer stays */
 		connect_pass(ctx, sk, o, in6);
 	if (p->flags & POLICY_TPROXY)

@@ -69,6 +69,21 @@ static __always_inline int on_getpeername(struct bpf_sock_addr *ctx, int in6)
 	return 1;
 }
 
+/* The accepted end of a connection to an address that would be taken for a number: it was dialled by one of
+ * its own, but not redirected.
+ */
+static __always_inline void show_dialled_number(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
+						int in6)
+{
+	const struct origin *o;
+
+	if (RD(sk->protocol) == ST_UDP)
+		return;
+	o = numbered(bpf_get_netns_cookie(ctx), RD(sk->src_ip4), RD(sk->src_port));
+	if (o && o->kind == ORIGIN_DIALLED)
+		ctx_put(ctx, &o->dst, in6);
+}
+
 static __always_inline int on_getsockname(struct bpf_sock_addr *ctx, int in6)
 {
 	struct bpf_sock *sk = ctx->sk;
@@ -82,6 +97,7 @@ static __always_inline int on_getsockname(struct bpf_sock_addr *ctx, int in6)
 		show_source(ctx, o, in6);
 		return 1;
 	}
+	show_dialled_number(ctx, sk, in6);
 	o = origin_of(sk);
 	if (!o || (o->kind != ORIGIN_APP && o->kind != ORIGIN_DNS))
 		return 1;

@@ -198,6 +198,7 @@ enum origin_kind {
 	ORIGIN_DNS,	    /* on an unconnected UDP socket: the first resolver it asked */
 	ORIGIN_TO_SELF,	    /* TPROXY: on the proxy's socket that calls its own pod */
 	ORIGIN_TRANSPARENT, /* on the proxy's socket that calls the app with a client's address */
+	ORIGIN_DIALLED,	    /* of a number: nobody was redirected, the address itself was dialled */
 };
 
 struct origin {
@@ -223,7 +224,7 @@ struct dest_key {
 	struct addr dst, src; /* as in struct origin */
 	__be16 port;
 	__u16 via;
-	__u32 pad;
+	__u32 kind;
 };
 
 /* Value of st_numbering: the pod's numbers are [first, next), and never more than up to end. */

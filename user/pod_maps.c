@@ -199,6 +199,7 @@ static int drop_number(const struct datapath *dp, const struct number_key *k, st
 	dest.src = o.src;
 	dest.port = o.port;
 	dest.via = o.via;
+	dest.kind = o.kind;
 	err = maps_delete(dp->map[MAP_st_dest], &dest, "st_dest", e);
 	return err ?: maps_delete(dp->map[MAP_st_number], k, "st_number", e);
 }
