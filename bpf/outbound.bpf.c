@@ -310,14 +310,19 @@ static __always_inline int connect_as_told(struct bpf_sock_addr *ctx, struct bpf
 					   const struct addr *source, struct known *kept,
 					   __u64 netns, struct verdict v, int in6)
 {
-	struct addr any = {};
+	enum origin_kind kind = ORIGIN_APP;
+	struct addr src = *source;
 
-	if (v.action == ACTION_REDIRECT)
-		return connect_redirect(ctx, sk, p, f, o, source, kept, netns, v.port, ORIGIN_APP,
-					in6);
-	if (dials_number(p, f, netns) && proxy_at_wildcard(ctx, p, f->dport))
-		return connect_redirect(ctx, sk, p, f, o, &any, 0, netns, f->dport, ORIGIN_DIALLED,
-					in6);
+	if (v.action == ACTION_PASS && dials_number(p, f, netns) &&
+	    proxy_at_wildcard(ctx, p, f->dport)) {
+		v.action = ACTION_REDIRECT;
+		v.port = f->dport;
+		kind = ORIGIN_DIALLED;
+		src = (struct addr){};
+		kept = 0;
+	}
+	if (v.action == ACTION_REDIRECT) /* one call, as it is inlined */
+		return connect_redirect(ctx, sk, p, f, o, &src, kept, netns, v.port, kind, in6);
 	if (v.why != WHY_OUT_SOURCE_LOOPBACK) /* that fails: the last peer stays */
 		connect_pass(ctx, sk, o, in6);
 	if (p->flags & POLICY_TPROXY)

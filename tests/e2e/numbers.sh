@@ -50,6 +50,7 @@ dials_a_number() {
 	told "$FIRST:15001" 127.1.200.1:15001
 	same "peer=$FIRST:15001 peer=127.1.200.1:15001" "$(cut -d ' ' -f 1 "$TMP/dialled" | paste -sd ' ')"
 	has "$(head -n 1 "$TMP/dialled")" ' name=127\.0\.0\.1:[0-9]+ '
+	has "$(tail -n 1 "$TMP/dialled")" ' local=127\.1\.200\.1:15001 '
 	same ECONNREFUSED "$(dial a "$FIRST:15002" | who)" "another port of that address"
 }
 
