@@ -54,6 +54,14 @@ static __always_inline const struct origin *numbered_peer(struct bpf_sock *sk, _
 	return numbered(netns, RD(sk->dst_ip4), bpf_ntohs(RD(sk->dst_port)));
 }
 
+/* The same of an accepted one: what it was dialled for, by its own address. */
+static __always_inline const struct origin *numbered_own(struct bpf_sock *sk, __u64 netns)
+{
+	if (RD(sk->protocol) == ST_UDP)
+		return 0;
+	return numbered(netns, RD(sk->src_ip4), RD(sk->src_port));
+}
+
 /* A new number for O, unless another CPU just gave one. Returns 0, or -1 if there is none left. */
 static __always_inline int new_number(const struct dest_key *dest, const struct origin *o,
 				      __u32 *number)

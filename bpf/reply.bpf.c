@@ -44,7 +44,6 @@ static __always_inline int on_getpeername(struct bpf_sock_addr *ctx, int in6)
 {
 	struct bpf_sock *sk = ctx->sk;
 	const struct origin *o;
-	__be32 own;
 
 	if (!sk)
 		return 1;
@@ -53,9 +52,8 @@ static __always_inline int on_getpeername(struct bpf_sock_addr *ctx, int in6)
 		show_peer(ctx, o, in6);
 		return 1;
 	}
-	own = RD(sk->src_ip4);
-	o = numbered(bpf_get_netns_cookie(ctx), own, RD(sk->src_port));
-	if (o && RD(sk->protocol) != ST_UDP) {
+	o = numbered_own(sk, bpf_get_netns_cookie(ctx));
+	if (o) {
 		show_source(ctx, o, in6);
 		return 1;
 	}
@@ -75,11 +73,8 @@ static __always_inline int on_getpeername(struct bpf_sock_addr *ctx, int in6)
 static __always_inline void show_dialled_number(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
 						int in6)
 {
-	const struct origin *o;
+	const struct origin *o = numbered_own(sk, bpf_get_netns_cookie(ctx));
 
-	if (RD(sk->protocol) == ST_UDP)
-		return;
-	o = numbered(bpf_get_netns_cookie(ctx), RD(sk->src_ip4), RD(sk->src_port));
 	if (o && o->kind == ORIGIN_DIALLED)
 		ctx_put(ctx, &o->dst, in6);
 }

@@ -121,7 +121,7 @@ int cgroup_of_pid(int pid, char path[PATH_MAX], struct st_err *e)
 	return err_set(e, ENOENT, "pid", which, "in no cgroup v2");
 }
 
-static void program_name(__u32 id, char name[BPF_OBJ_NAME_LEN])
+void cgroup_program_name(__u32 id, char name[BPF_OBJ_NAME_LEN])
 {
 	struct bpf_prog_info info = {};
 	__u32 size = sizeof(info);
@@ -151,7 +151,7 @@ static int check_one(const char *path, struct st_err *e)
 		if (bpf_prog_query(fd, h->type, 0, &flags, ids, &nr) || !nr ||
 		    flags & BPF_F_ALLOW_MULTI)
 			continue;
-		program_name(ids[0], name);
+		cgroup_program_name(ids[0], name);
 		err = err_set(e, EBUSY, "hook", h->section,
 			      "held exclusively by program %u (%s) on cgroup %s", ids[0], name,
 			      path);

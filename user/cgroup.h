@@ -4,6 +4,7 @@
 #define SOCKTABLES_CGROUP_H
 
 #include <limits.h>
+#include <linux/bpf.h>
 #include <linux/types.h>
 
 #include "err.h"
@@ -26,5 +27,8 @@ int cgroup_of_pid(int pid, char path[PATH_MAX], struct st_err *e);
  * silently switch that program off for the pod. Returns 0, or -EBUSY with e filled.
  */
 int cgroup_check_hooks(const char *path, struct st_err *e);
+
+/* What a program that is found on a hook is called; "?" if it is gone, or may not be asked. */
+void cgroup_program_name(__u32 id, char name[BPF_OBJ_NAME_LEN]);
 
 #endif

@@ -48,26 +48,12 @@ static int blame(struct looking *l, enum fault fault, const char *hook)
 	return 0;
 }
 
-static void program_name(__u32 id, char name[BPF_OBJ_NAME_LEN])
-{
-	struct bpf_prog_info info = {};
-	__u32 size = sizeof(info);
-	int fd = bpf_prog_get_fd_by_id(id);
-
-	snprintf(name, BPF_OBJ_NAME_LEN, "?");
-	if (fd < 0)
-		return;
-	if (!bpf_obj_get_info_by_fd(fd, &info, &size) && info.name[0])
-		snprintf(name, BPF_OBJ_NAME_LEN, "%s", info.name);
-	close(fd);
-}
-
 /* A program of another build of ours has the same name. One whose name may not be asked for is ours. */
 static int is_named(__u32 id, const char *want)
 {
 	char name[BPF_OBJ_NAME_LEN];
 
-	program_name(id, name);
+	cgroup_program_name(id, name);
 	return !strcmp(name, "?") || !strcmp(name, want);
 }
 
@@ -125,7 +111,7 @@ static int who_runs(struct looking *l, int target, int type, __u32 query, const 
 			found = 2;
 			continue;
 		}
-		program_name(ids[i], name);
+		cgroup_program_name(ids[i], name);
 		health_add(l->h, SEVERITY_NOTE, "other-program",
 			   "program %u (%s) runs there, too: %s%s", ids[i], name, hook,
 			   !found	? ""
