@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# kernel.sh SERIES DIR: Debian's newest cloud kernel of SERIES (6.1, 6.12 ..., newest) into DIR: kernel, initrd (whose
-# root is the host's, by virtiofs), and in ok the path of its modules. Status 77: it cannot be had here.
+# kernel.sh SERIES DIR: Debian's newest cloud kernel of SERIES (6.1, 6.12 ..., newest) into DIR: kernel, initrd (but for
+# what vm.sh adds), and in ok the path of its modules. Status 77: it cannot be had here.
 # apt works with lists of its own, from the mirror that this machine uses already.
 set -eu
 HERE=$(cd "$(dirname "$0")" && pwd)
@@ -78,8 +78,6 @@ make_initrd() {
 		unpacked "$file" > "$root/m/$number.ko"
 	done < <(modprobe -d "$1" -S "$2" --show-depends -a virtio_pci virtiofs overlay |
 		sed -n 's/^insmod \([^ ]*\).*/\1/p' | awk '!seen[$0]++')
-	install -m 755 "$HERE/init.sh" "$root/init"
-	cp "$HERE/start.sh" "$root/start"
 	(cd "$root" && find . | cpio -o -H newc -R 0:0 --quiet | gzip -1 > "$DIR/initrd")
 }
 

@@ -12,6 +12,7 @@ mkdir -p /dev/pts /dev/shm
 mount -t devpts -o newinstance,ptmxmode=666 d /dev/pts
 mount -t tmpfs s /dev/shm
 mount -t cgroup2 c /sys/fs/cgroup
+echo +pids > /sys/fs/cgroup/cgroup.subtree_control # as systemd does
 mount -t bpf b /sys/fs/bpf
 mount -t tracefs t /sys/kernel/tracing
 ip link set lo up

@@ -67,8 +67,10 @@ flock 9
 exec 9>&-
 printf '%q ' "$@" > "$WORK/more/cmd"
 printf 'MODULES=%q\nFOLDER=%q\n' "$(< "$KERNEL/ok")" "$PWD" > "$WORK/more/conf"
+install -m 755 "$HERE/init.sh" "$WORK/more/init" # not kept with the kernel, as they may change
+cp "$HERE/start.sh" "$WORK/more/start"
 # compressed, as a plain archive would have to be aligned to be found
-(cd "$WORK/more" && printf 'cmd\nconf\n' | cpio -o -H newc -R 0:0 --quiet | gzip -1) > "$WORK/end"
+(cd "$WORK/more" && printf '%s\n' cmd conf init start | cpio -o -H newc -R 0:0 --quiet | gzip -1) > "$WORK/end"
 cat "$KERNEL/initrd" "$WORK/end" > "$WORK/initrd"
 share_root
 ended=0
