@@ -47,11 +47,11 @@ all_suites() {
 
 # suites_named NAME: the suites of that name or path; fails if there is none. Some run only by their path.
 suites_named() {
-	local file found=1
+	local file name found=1 # without a process for each, which emulated kernels are slow at
 	[[ $1 != */* || ! -f $1 || ! -x $1 ]] || { echo "$1" && return; }
 	while read -r file; do
-		[[ $file -ef $1 || $(basename "$file" .sh) == "$1" || $(basename "$file") == "unit_$1" ]] ||
-			continue
+		name=${file##*/}
+		[[ $file -ef $1 || ${name%.sh} == "$1" || $name == "unit_$1" ]] || continue
 		echo "$file"
 		found=0
 	done < <(all_suites)

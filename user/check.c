@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 #include "check.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -20,124 +19,37 @@
 
 #include "cgroup.h"
 #include "netns.h"
-#include "socktab.h"
 
 #define PATIENCE 60 /* seconds, for all attempts; each has its own, shorter one */
 
 /* Below a cgroup that has controllers for its children no process may live: then below this one. */
 #define LEAF "socktables-check"
 
-/* --- links --------------------------------------------------------------------------------------- */
+/* --- what is seen ------------------------------------------------------------------------------- */
 
-int check_hooks(const struct pod *pod, int cgroup, struct check *c, struct st_err *e)
+int check_look(const struct datapath *dp, const struct pod *pod, struct health *h, struct check *c,
+	       struct st_err *e)
 {
+	static const struct policy_sum none;
+	struct policy_sums sums;
+	const struct finding *f;
 	struct attempt *a;
-	char what[64];
-	int i, nr = pod_inbound_runs(pod);
+	enum outcome o;
+	int err = pod_sums_read(dp, &sums, e);
 
-	if (!nr && (a = check_add(c, OUTCOME_FAILED, "hook sk_lookup")))
-		check_told(a, OUTCOME_FAILED,
-			   "its link is gone or broken: 'socktables attach' again repairs it");
-	for (i = 0; i < NR_HOOKS; i++) {
-		if (pod_hook_runs(pod, i, cgroup)) {
-			nr++;
-			continue;
-		}
-		snprintf(what, sizeof(what), "hook %s", hooks[i].section);
-		a = check_add(c, OUTCOME_FAILED, what);
-		if (!a)
-			return err_sys(e, E2BIG, "check", NULL);
-		check_told(
-			a, OUTCOME_FAILED,
-			"not in effect on the pod's cgroup: 'socktables attach' again repairs it");
+	memset(h, 0, sizeof(*h));
+	err = err ?: pod_health(dp, pod, pod_sums_of(&sums, pod->policy.id) ?: &none, h, e);
+	pod_sums_free(&sums);
+	for (f = h->findings; !err && f < h->findings + h->nr; f++) {
+		o = f->severity < SEVERITY_DEGRADED ? OUTCOME_NOTE : OUTCOME_FAILED;
+		a = check_add(c, o, f->code);
+		if (a)
+			check_told(a, o, "%s", f->text);
 	}
-	a = nr == NR_LINKS ? check_add(c, OUTCOME_OK, "hooks") : NULL;
+	a = !err && h->nr_effective == NR_LINKS ? check_add(c, OUTCOME_OK, "hooks") : NULL;
 	if (a)
-		check_told(a, OUTCOME_OK, "all %d in effect", nr);
-	return 0;
-}
-
-/* --- the proxy's owner --------------------------------------------------------------------------- */
-
-/* Whether one of the process's files is that socket. */
-static int has_socket(const char *pid, const char *link)
-{
-	char path[300], text[64];
-	struct dirent *d;
-	int found = 0;
-	ssize_t n;
-	DIR *fds;
-
-	snprintf(path, sizeof(path), "/proc/%s/fd", pid);
-	fds = opendir(path);
-	while (fds && !found && (d = readdir(fds))) {
-		n = readlinkat(dirfd(fds), d->d_name, text, sizeof(text) - 1);
-		if (n > 0)
-			text[n] = '\0';
-		found = n > 0 && !strcmp(text, link);
-	}
-	if (fds)
-		closedir(fds);
-	return found;
-}
-
-/* The effective gid of who has that socket. -ENOENT: nobody whom we may look at. */
-static int gid_of(__u64 inode, __u32 *ret)
-{
-	char link[64], path[300], line[256];
-	DIR *proc = opendir("/proc");
-	int err = -ENOENT;
-	struct dirent *d;
-	FILE *f;
-
-	snprintf(link, sizeof(link), "socket:[%llu]", inode);
-	while (proc && err && (d = readdir(proc))) {
-		if (d->d_name[0] < '1' || d->d_name[0] > '9' || !has_socket(d->d_name, link))
-			continue;
-		snprintf(path, sizeof(path), "/proc/%s/status", d->d_name);
-		f = fopen(path, "re");
-		while (f && err && fgets(line, sizeof(line), f))
-			err = sscanf(line, "Gid: %*u %u", ret) == 1 ? 0 : -ENOENT;
-		if (f)
-			fclose(f);
-	}
-	if (proc)
-		closedir(proc);
+		check_told(a, OUTCOME_OK, "all %d in effect", NR_LINKS);
 	return err;
-}
-
-/* A proxy that is not whom the policy takes for it is sent its own traffic, for ever. In the namespace. */
-static void check_owner(const struct datapath *dp, const struct policy *p, struct check *c)
-{
-	struct socktab_row row;
-	struct flow f = {};
-	struct attempt *a;
-	__u32 gid = -1;
-	int known;
-
-	if (socktab_listener(ST_TCP, 1, p->outbound_port, &row) <= 0)
-		return;
-	a = check_add(c, OUTCOME_NOT_TRIED, "the proxy's owner");
-	if (!a)
-		return;
-	known = !gid_of(row.inode, &gid);
-	f = (struct flow){ .uid = row.uid, .gid = gid };
-	pod_classify(dp, p, &f, 0, NULL);
-	if (row.uid == p->uid || f.uid_class & OWNER_PROXY)
-		check_told(a, OUTCOME_OK, "uid %u listens on port %u", row.uid, p->outbound_port);
-	else if (!known)
-		check_told(a, OUTCOME_NOT_TRIED,
-			   "uid %u listens on port %u, its group cannot be found: to look for it "
-			   "takes CAP_SYS_PTRACE",
-			   row.uid, p->outbound_port);
-	else if (gid == p->gid || f.gid_class & OWNER_PROXY)
-		check_told(a, OUTCOME_OK, "gid %u listens on port %u", gid, p->outbound_port);
-	else
-		check_told(a, OUTCOME_FAILED,
-			   "uid %u, gid %u listens on port %u, but the policy's proxy is uid %u, "
-			   "gid %u: "
-			   "what it sends comes back to it",
-			   row.uid, gid, p->outbound_port, p->uid, p->gid);
 }
 
 /* --- inside -------------------------------------------------------------------------------------- */
@@ -174,6 +86,7 @@ static int enter_cgroup(const char *dir, struct st_err *e)
 struct visit {
 	const struct datapath *dp;
 	const struct pod *pod;
+	const struct health *health;
 	struct check *check;
 	struct netns ns;
 	char cgroup[PATH_MAX];
@@ -186,10 +99,9 @@ static int try_all(void *ctx, struct st_err *e)
 	int i, nr = c->nr;
 
 	(void)e;
-	check_owner(v->dp, &v->pod->policy, c);
 	for (i = 0; i < nr; i++)
 		if (c->v[i].flow.proto)
-			check_try(v->dp, v->pod->cookie, &c->v[i]);
+			check_try(v->dp, v->pod->cookie, v->health, &c->v[i]);
 	return 0;
 }
 
@@ -243,10 +155,11 @@ static int send_visitor(struct visit *v, struct st_err *e)
 		       "what was sent into the pod did not come to an end");
 }
 
-int check_run(const struct datapath *dp, const struct pod *pod, struct check *c, struct st_err *e)
+int check_run(const struct datapath *dp, const struct pod *pod, const struct health *h,
+	      struct check *c, struct st_err *e)
 {
 	const struct policy *p = &pod->policy;
-	struct visit v = { .dp = dp, .pod = pod, .check = c };
+	struct visit v = { .dp = dp, .pod = pod, .health = h, .check = c };
 	char leaf[PATH_MAX];
 	int err = cgroup_path(p->cgroup_id, v.cgroup);
 

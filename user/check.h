@@ -7,10 +7,11 @@
 
 #include "../include/verdict.h"
 #include "pod.h"
+#include "pod_health.h"
 
-enum outcome { OUTCOME_NOT_TRIED, OUTCOME_OK, OUTCOME_FAILED };
+enum outcome { OUTCOME_NOT_TRIED, OUTCOME_OK, OUTCOME_FAILED, OUTCOME_NOTE };
 
-#define ATTEMPTS_MAX 40
+#define ATTEMPTS_MAX 1024 /* each hook can run 64 programs of others, each of which is a note */
 
 /* Where the connections go that nobody is to get: for documentation (RFC 5737, RFC 3849). */
 #define CHECK_V4 "192.0.2.1"
@@ -22,7 +23,7 @@ struct attempt {
 	struct verdict want; /* of the flow */
 	int unconnected;     /* UDP: sent without a connect() */
 	enum outcome outcome;
-	char text[200]; /* what happened */
+	char text[320]; /* what happened */
 };
 
 /* Shared between the command and the process that it sends into the pod. */
@@ -39,16 +40,18 @@ struct check {
 /* Which attempts the policy asks for. */
 int check_plan(const struct datapath *dp, const struct pod *pod, struct check *c, struct st_err *e);
 
-/* Whether links and hooks are in place, and what the proxy has to do; in no namespace but ours. */
-int check_hooks(const struct pod *pod, int cgroup, struct check *c, struct st_err *e);
+/* What is seen without trying: what status would say. h is to be freed in any case. */
+int check_look(const struct datapath *dp, const struct pod *pod, struct health *h, struct check *c,
+	       struct st_err *e);
 
 /* All that is planned, in the pod's namespace and cgroup, by a process that ends in any case: c lies in
  * memory that is shared with it.
  */
-int check_run(const struct datapath *dp, const struct pod *pod, struct check *c, struct st_err *e);
+int check_run(const struct datapath *dp, const struct pod *pod, const struct health *h,
+	      struct check *c, struct st_err *e);
 
 /* One attempt, by a process that is in the pod and has root's saved uid. */
-void check_try(const struct datapath *dp, __u64 cookie, struct attempt *a);
+void check_try(const struct datapath *dp, __u64 cookie, const struct health *h, struct attempt *a);
 
 /* One that is not to be tried; NULL if there is no more room. */
 struct attempt *check_add(struct check *c, enum outcome outcome, const char *what);

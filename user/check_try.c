@@ -30,13 +30,14 @@ union address {
 
 /* What came of it. */
 struct trace {
-	int error;		/* errno of connect() or of what followed; 0: none */
-	int found;		/* 1 if the kernel's list has it: */
-	struct socktab_row row; /* right after the call */
-	int answered;		/* UDP: a reply came, */
-	int from_asked;		/* from whom was asked */
-	int counted;		/* the programs counted the reason that the verdict names */
-	int listens;		/* something gets what comes to the port that it is to go to */
+	int error;	  /* errno of connect() or of what followed; 0: none */
+	int found;	  /* 1 if the kernel's list has it, with: */
+	struct addr peer; /* right after the call */
+	__u16 peer_port;
+	int answered;	/* UDP: a reply came, */
+	int from_asked; /* from whom was asked */
+	int counted;	/* the programs counted the reason that the verdict names */
+	int listens;	/* something gets what comes to the port that it is to go to */
 };
 
 static socklen_t to_sockaddr(const struct flow *f, union address *ret)
@@ -80,7 +81,8 @@ static void note_place(int fd, const struct flow *f, struct trace *t)
 
 	if (t->found || fstat(fd, &st))
 		return;
-	t->found = socktab_find(f->proto, addr_is_v4(&f->dst), st.st_ino, &t->row) > 0;
+	t->found =
+		socktab_peer(f->proto, addr_is_v4(&f->dst), st.st_ino, &t->peer, &t->peer_port) > 0;
 }
 
 static int wait_for(int fd, int events, int patience)
@@ -103,7 +105,7 @@ static void try_tcp(int fd, const struct flow *f, struct trace *t)
 	if (t->error != EINPROGRESS)
 		return;
 	/* What went to nobody may take long to find that out: only the proxy is waited for. */
-	if (t->found && addr_equal(&t->row.peer, &f->dst))
+	if (t->found && addr_equal(&t->peer, &f->dst))
 		return;
 	if (wait_for(fd, POLLOUT, TCP_PATIENCE))
 		getsockopt(fd, SOL_SOCKET, SO_ERROR, &t->error, &size);
@@ -164,8 +166,7 @@ static const char *listens_there(const struct attempt *a)
 
 static int is_at(const struct trace *t, const struct attempt *a)
 {
-	return t->found && addr_equal(&t->row.peer, &a->flow.dst) &&
-	       t->row.peer_port == a->flow.dport;
+	return t->found && addr_equal(&t->peer, &a->flow.dst) && t->peer_port == a->flow.dport;
 }
 
 static void judge_pass(struct attempt *a, const struct trace *t)
@@ -173,7 +174,7 @@ static void judge_pass(struct attempt *a, const struct trace *t)
 	if (t->found && !is_at(t, a))
 		check_told(a, OUTCOME_FAILED,
 			   "went to port %u of the pod, not where it was sent (it should pass: %s)",
-			   t->row.peer_port, why_name(a->want.why));
+			   t->peer_port, why_name(a->want.why));
 	else if (is_at(t, a))
 		check_told(a, OUTCOME_OK, "direct: %s", why_name(a->want.why));
 	else if (t->error == ENETUNREACH || t->error == EHOSTUNREACH || t->error == EADDRNOTAVAIL)
@@ -217,10 +218,10 @@ static void judge_redirect(struct attempt *a, const struct trace *t)
 		check_told(a, OUTCOME_FAILED,
 			   "not captured: went to its destination, not to port %u (%s)",
 			   a->want.port, why_name(a->want.why));
-	else if (t->found && t->row.peer_port != a->want.port &&
-		 (a->flow.proto == ST_TCP || t->row.peer_port))
-		check_told(a, OUTCOME_FAILED, "went to port %u, not to port %u (%s)",
-			   t->row.peer_port, a->want.port, why_name(a->want.why));
+	else if (t->found && t->peer_port != a->want.port &&
+		 (a->flow.proto == ST_TCP || t->peer_port))
+		check_told(a, OUTCOME_FAILED, "went to port %u, not to port %u (%s)", t->peer_port,
+			   a->want.port, why_name(a->want.why));
 	else if (t->found || t->counted)
 		judge_arrived(a, t);
 	else
@@ -229,16 +230,20 @@ static void judge_redirect(struct attempt *a, const struct trace *t)
 			   t->answered ? "answered" : strerror(t->error));
 }
 
-void check_try(const struct datapath *dp, __u64 cookie, struct attempt *a)
+/* What could not be looked at is taken to be there. */
+static int is_served(const struct health *h, const struct attempt *a)
+{
+	return !h->has_listening || listening_serves(&h->listening, a->flow.proto, a->want.port,
+						     !addr_is_v4(&a->flow.dst));
+}
+
+void check_try(const struct datapath *dp, __u64 cookie, const struct health *h, struct attempt *a)
 {
 	const struct flow *f = &a->flow;
 	int v4 = addr_is_v4(&f->dst), fd, err;
 	__u64 before = counted(dp, cookie, a);
-	struct socktab_row listener;
-	struct trace t = {};
+	struct trace t = { .listens = is_served(h, a) };
 
-	if (a->want.action == ACTION_REDIRECT)
-		t.listens = socktab_listener(f->proto, v4, a->want.port, &listener) > 0;
 	err = become(f->uid, f->gid);
 	fd = err ? -1
 		 : socket(v4 ? AF_INET : AF_INET6,

@@ -34,36 +34,35 @@ static const char *const outcome_names[] = {
 	[OUTCOME_NOT_TRIED] = "not tried",
 	[OUTCOME_OK] = "ok",
 	[OUTCOME_FAILED] = "FAILED",
+	[OUTCOME_NOTE] = "note",
 };
 
 static const char *const outcome_words[] = {
 	[OUTCOME_NOT_TRIED] = "not-tried",
 	[OUTCOME_OK] = "ok",
 	[OUTCOME_FAILED] = "failed",
+	[OUTCOME_NOTE] = "note",
 };
 
 static int check_pod(void *ctx, const struct datapath *dp, const struct pod *pod, struct st_err *e)
 {
 	struct check *c = ctx;
 	char path[PATH_MAX];
-	int cgroup, err;
-	__u64 id;
+	struct health h;
+	int err;
 
 	if (pod->state == POD_DRAINING || !(pod->policy.flags & POLICY_ACTIVE))
 		return err_set(e, EIO, "pod", pod->policy.name, "%s", pod->why);
-	/* A link that was detached by force looks stale, too: so the cgroup itself is asked. */
 	err = cgroup_path(pod->policy.cgroup_id, path);
 	if (err == -ENOENT)
 		return err_set(e, ESTALE, "pod", pod->policy.name, "its cgroup is gone");
 	if (err)
 		return err_sys(e, -err, "cgroup of pod", pod->policy.name);
-	cgroup = cgroup_open(path, &id, e);
-	if (cgroup < 0)
-		return cgroup;
-	err = check_hooks(pod, cgroup, c, e);
-	close(cgroup);
+	err = check_look(dp, pod, &h, c, e);
 	err = err ?: check_plan(dp, pod, c, e);
-	return err ?: check_run(dp, pod, c, e);
+	err = err ?: check_run(dp, pod, &h, c, e);
+	pod_health_free(&h);
+	return err;
 }
 
 static int count(const struct check *c, enum outcome outcome)

@@ -47,6 +47,14 @@ const struct option_table explain_tables[2] = {
 	  .rows = config_options },
 };
 
+static int is_local(const struct datapath *dp, const struct policy *p, const struct flow *f)
+{
+	struct flow out = { .dst = f->dst };
+
+	pod_classify(dp, p, &out, 0, NULL);
+	return !!(out.dst_class & CLASS_LOCAL);
+}
+
 static int explain_pod(void *ctx, const struct datapath *dp, const struct pod *pod,
 		       struct st_err *e)
 {
@@ -59,6 +67,8 @@ static int explain_pod(void *ctx, const struct datapath *dp, const struct pod *p
 	pod_classify(dp, &pod->policy, &f, a->q->inbound, &source);
 	if (pod->state != POD_ATTACHED)
 		answer_note(a, "the pod is not whole: %s", pod->why);
+	if (a->q->inbound && !is_local(dp, &pod->policy, &f))
+		answer_note(a, "to no address of the pod that its policy knows");
 	if (a->q->inbound && pod->policy.flags & POLICY_IFACES)
 		answer_note(a, "taken to come by an interface that is not excluded");
 	return answer_find(a, &f, &source, e);

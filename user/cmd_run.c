@@ -18,9 +18,9 @@
 #include "cgroup.h"
 #include "cmd.h"
 #include "config.h"
+#include "listening.h"
 #include "pod.h"
 #include "run.h"
-#include "socktab.h"
 
 #define LISTEN_PATIENCE 300 /* tenths of a second: until the proxy listens */
 
@@ -80,26 +80,50 @@ static int attend(struct run *r, int patience)
 	return asked;
 }
 
-static int await_proxy(struct run *r, struct st_err *e)
+/* 1: something gets what is redirected to that port. */
+static int has_listener(const struct netns *ns, __u16 port, struct st_err *e)
+{
+	struct listening_list list;
+	int err = listening_read(ns, &port, 1, &list, e);
+	int found = !err && listening_serves(&list, ST_TCP, port, 0);
+
+	listening_free(&list);
+	return err ?: found;
+}
+
+static int await_proxy(struct run *r, const struct netns *ns, struct st_err *e)
 {
 	__u16 port = r->config->outbound_port;
-	struct socktab_row row;
+	int i, found = has_listener(ns, port, e);
 	char which[16];
-	int i;
 
 	snprintf(which, sizeof(which), "%u", port);
-	if (socktab_listener(ST_TCP, 1, port, &row) > 0)
-		return err_set(e, EADDRINUSE, "port", which,
-			       "something listens there before the proxy is started");
+	if (found)
+		return found < 0 ? found
+				 : err_set(e, EADDRINUSE, "port", which,
+					   "something listens there before the proxy is started");
 	run_go(&r->proxy);
 	for (i = 0; i < LISTEN_PATIENCE && r->proxy.running; i++) {
-		if (socktab_listener(ST_TCP, 1, port, &row) > 0)
-			return 0;
+		found = has_listener(ns, port, e);
+		if (found)
+			return found < 0 ? found : 0;
 		if (attend(r, 100))
 			return err_set(e, EINTR, "run", NULL, "interrupted");
 	}
 	return err_set(e, ETIMEDOUT, "proxy", NULL, "%s before it listened on port %u",
 		       r->proxy.running ? "30 seconds went by" : "ended", port);
+}
+
+static int start_proxy(struct run *r, const char *netns, struct st_err *e)
+{
+	struct netns ns;
+	int err = netns_open(netns, 1, &ns, e);
+
+	if (err)
+		return err;
+	err = await_proxy(r, &ns, e);
+	netns_close(&ns);
+	return err;
 }
 
 static int live(struct run *r, struct st_err *e)
@@ -118,7 +142,7 @@ static int live(struct run *r, struct st_err *e)
 	err = err ?: place_move(&r->place, "command", r->command.pid, e);
 	err = err ?: pod_attach(&spec, e);
 	if (!err) {
-		err = await_proxy(r, e);
+		err = start_proxy(r, spec.netns, e);
 		if (!err)
 			run_go(&r->command);
 		while (!err && r->command.running) {

@@ -263,6 +263,17 @@ static void missed(void *ctx, __u64 lost, __u64 seconds)
 			(unsigned long long)seconds);
 }
 
+/* Of a pod that is gone nothing will come, and of one that is half there not all: so it is told. */
+static int tell_state(void *ctx, const struct datapath *dp, const struct pod *pod, struct st_err *e)
+{
+	(void)ctx;
+	(void)dp;
+	(void)e;
+	if (pod->state != POD_ATTACHED)
+		fprintf(stderr, "socktables: trace: pod '%s': %s\n", pod->policy.name, pod->why);
+	return 0;
+}
+
 int cmd_trace(const struct command *self, int argc, char **argv, struct st_err *e)
 {
 	struct trace_args a = {};
@@ -285,7 +296,8 @@ int cmd_trace(const struct command *self, int argc, char **argv, struct st_err *
 	if (cmd_begin(self, e))
 		return EXIT_FAILED;
 	setvbuf(stdout, NULL, _IOFBF, BUFSIZ); /* a line at a time, by fflush() */
-	err = tracer_follow(&s, e);
+	err = s.name ? pod_read(s.name, tell_state, NULL, e) : 0;
+	err = err ?: tracer_follow(&s, e);
 	if (err == -ENOENT && !s.began)
 		err_set(e, ENOENT, s.name ? "pod" : "pods", s.name,
 			s.name ? "not attached" : "none is attached");

@@ -123,7 +123,7 @@ void listening_free(struct listening_list *list)
 	memset(list, 0, sizeof(*list));
 }
 
-int listening_serves(const struct listening *s, __u8 proto, __u16 port, int v6)
+static int serves(const struct listening *s, __u8 proto, __u16 port, int v6)
 {
 	const struct addr any4 = { .w = { 0, 0, ST_V4(0, 0, 255, 255), 0 } };
 
@@ -134,4 +134,14 @@ int listening_serves(const struct listening *s, __u8 proto, __u16 port, int v6)
 	if (s->is_v6 && addr_is_zero(&s->addr))
 		return !s->v6only;
 	return addr_equal(&s->addr, &any4) || (addr_is_v4(&s->addr) && addr_is_loopback(&s->addr));
+}
+
+int listening_serves(const struct listening_list *list, __u8 proto, __u16 port, int v6)
+{
+	size_t i;
+
+	for (i = 0; i < list->nr; i++)
+		if (serves(&list->v[i], proto, port, v6))
+			return 1;
+	return 0;
 }

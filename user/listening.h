@@ -30,7 +30,7 @@ int listening_read(const struct netns *ns, const __u16 *ports, size_t nr_ports,
 		   struct listening_list *ret, struct st_err *e);
 void listening_free(struct listening_list *list);
 
-/* Whether what was redirected to loopback on that port finds this socket. */
-int listening_serves(const struct listening *s, __u8 proto, __u16 port, int v6);
+/* Whether what was redirected to loopback on that port finds one of these sockets. */
+int listening_serves(const struct listening_list *list, __u8 proto, __u16 port, int v6);
 
 #endif

@@ -62,8 +62,15 @@ int pod_update(const struct pod_spec *spec, struct st_err *e);
  */
 int pod_refresh(__u64 cookie, struct st_err *e);
 
-/* Whether pod_refresh() would find something to do. Returns as that, and changes nothing. */
-int pod_has_changed(const struct datapath *dp, const struct pod *pod, struct st_err *e);
+struct pod_change {
+	struct addr
+		address; /* one that the policy does not know yet, or that is the pod's no more */
+	int address_came, address_went; /* neither: what has changed is no address */
+};
+
+/* Whether pod_refresh() would find something to do, and what. Returns as that, and changes nothing. */
+int pod_has_changed(const struct datapath *dp, const struct pod *pod, struct pod_change *ret,
+		    struct st_err *e);
 
 /* -ENOENT: not attached. Works on whatever part of the pod is there. With only_drained, a pod that was
  * attached again since pod_drain() is left: -ECANCELED.
@@ -92,12 +99,6 @@ int pod_read(const char *name,
 	     int (*each)(void *ctx, const struct datapath *dp, const struct pod *pod,
 			 struct st_err *e),
 	     void *ctx, struct st_err *e);
-
-/* 1 if that hook (enum hook_id) of the pod is linked to its cgroup and among what the kernel runs there;
- * 1 if its inbound program is linked to its namespace. cgroup: the pod's, open.
- */
-int pod_hook_runs(const struct pod *pod, int hook, int cgroup);
-int pod_inbound_runs(const struct pod *pod);
 
 /* The sum over all CPUs. -ENOENT (e untouched): never counted. */
 int pod_counters(const struct datapath *dp, __u64 cookie, struct counters *ret);

@@ -69,7 +69,9 @@ static void look_at_state(const struct pod *pod, struct health *h)
 	case POD_ATTACHED:
 		return;
 	case POD_STALE:
-		health_add(h, SEVERITY_BROKEN, "stale", "%s", pod->why);
+		health_add(h, SEVERITY_BROKEN, "stale",
+			   "%s: 'socktables detach --all --stale' clears all such pods away",
+			   pod->why);
 		worsen(h, HEALTH_STALE);
 		return;
 	case POD_DRAINING:
@@ -105,13 +107,21 @@ static int open_netns(const struct pod *pod, struct netns *ns, struct health *h)
 
 static void look_at_facts(const struct datapath *dp, const struct pod *pod, struct health *h)
 {
+	struct pod_change change;
 	struct st_err ignored = {};
+	char text[64] = "";
 
-	if (pod_has_changed(dp, pod, &ignored) > 0)
-		health_add(h, SEVERITY_DEGRADED, "addresses-changed",
-			   "its addresses, routes or interfaces have "
-			   "changed: 'socktables update' or "
-			   "'agent' looks again");
+	if (pod_has_changed(dp, pod, &change, &ignored) <= 0)
+		return;
+	if (change.address_came || change.address_went)
+		addr_print(&change.address, text);
+	health_add(h, SEVERITY_DEGRADED, "addresses-changed",
+		   "its addresses, routes or interfaces have changed%s%s%s: 'socktables update' or "
+		   "'agent' looks again",
+		   *text ? ", " : "", text,
+		   change.address_came	 ? " is new"
+		   : change.address_went ? " is gone"
+					 : "");
 }
 
 static void look_at_env(const struct netns *ns, const struct policy *p, struct health *h)

@@ -26,17 +26,6 @@ static int is_proxy_id(const struct checking *c, __u32 kind, __u32 first, __u32 
 	       (!bpf_map_lookup_elem(c->dp->map[MAP_st_ids], &k, &class) && class & OWNER_PROXY);
 }
 
-static int serves(const struct checking *c, __u8 proto, __u16 port, int v6)
-{
-	const struct listening_list *list = &c->h->listening;
-	size_t i;
-
-	for (i = 0; i < list->nr; i++)
-		if (listening_serves(&list->v[i], proto, port, v6))
-			return 1;
-	return 0;
-}
-
 static int is_used(const struct checking *c, __u16 port)
 {
 	size_t i;
@@ -52,7 +41,8 @@ static void check_served(const struct checking *c, __u8 proto, __u16 port, const
 			 const char *what)
 {
 	const int v6 = !!(c->pod->policy.flags & POLICY_V6);
-	const int has4 = serves(c, proto, port, 0), has6 = !v6 || serves(c, proto, port, 1);
+	const int has4 = listening_serves(&c->h->listening, proto, port, 0);
+	const int has6 = !v6 || listening_serves(&c->h->listening, proto, port, 1);
 	const char *name = proto == ST_TCP ? "TCP" : "UDP";
 
 	if (has4 && has6)

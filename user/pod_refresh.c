@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What a policy knows of its pod, made anew without the flags that it was made of. */
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -8,6 +10,7 @@
 #include "bpffs.h"
 #include "pod_impl.h"
 #include "pod_maps.h"
+#include "ruleset_impl.h"
 
 /* The facts of today, in ret: 1 if they are not the policy's, 0 if they are, or -errno. The policy keeps
  * but a hash of its own: to compare that is cheap, however long its lists are.
@@ -88,18 +91,56 @@ int pod_refresh(__u64 cookie, struct st_err *e)
 	return err;
 }
 
-int pod_has_changed(const struct datapath *dp, const struct pod *pod, struct st_err *e)
+/* An address that is local by A, but not by B; classes are in the order of look-ups. */
+static int local_by_one(const struct ruleset *a, const struct ruleset *b, struct addr *ret)
+{
+	const struct class_entry *c;
+
+	for (c = a->classes; c < a->classes + a->nr_classes; c++) {
+		if (c->prefix.len != 128 || !(c->class & CLASS_LOCAL) ||
+		    ruleset_class(b, &c->prefix.addr) & CLASS_LOCAL)
+			continue;
+		*ret = c->prefix.addr;
+		return 1;
+	}
+	return 0;
+}
+
+/* The lists that the policy has, which take long to read, against those of the pod's addresses alone. */
+static int name_change(const struct datapath *dp, const struct policy *p,
+		       const struct pod_facts *facts, struct pod_change *ret, struct st_err *e)
+{
+	struct ruleset was, is = { .policy = *p };
+	int err = maps_read_rules(dp, p, 0, &was, e);
+
+	err = err ?: ruleset_add_facts(&is, facts, e);
+	if (!err) {
+		qsort(was.classes, was.nr_classes, sizeof(*was.classes), ruleset_compare_length);
+		ret->address_came = local_by_one(&is, &was, &ret->address);
+		ret->address_went = !ret->address_came && local_by_one(&was, &is, &ret->address);
+	}
+	ruleset_free(&was);
+	ruleset_free(&is);
+	return err;
+}
+
+int pod_has_changed(const struct datapath *dp, const struct pod *pod, struct pod_change *ret,
+		    struct st_err *e)
 {
 	const struct policy *p = &pod->policy;
 	struct pod_facts facts;
 	struct netns ns;
-	int changed = netns_find(p->netns_dev, p->netns_ino, pod->cookie, &ns, e);
+	int err, changed = netns_find(p->netns_dev, p->netns_ino, pod->cookie, &ns, e);
 
+	memset(ret, 0, sizeof(*ret));
 	if (changed)
 		return changed;
 	changed = look(dp, &ns, p, &facts, e);
-	if (changed >= 0)
+	if (changed >= 0) {
+		err = changed ? name_change(dp, p, &facts, ret, e) : 0;
+		changed = err ?: changed;
 		netns_facts_free(&facts);
+	}
 	netns_close(&ns);
 	return changed;
 }

@@ -42,7 +42,7 @@ whole() {
 	done
 	says ok "TCP of the proxy, to its own pod, to $POD4:1" 'the proxy on port 15006 got it$'
 	says ok "TCP of the proxy, to its own pod, to \\[$POD6\\]:1" 'the proxy on port 15006 got it$'
-	says ok "the proxy's owner" 'uid 1337 listens on port 15001$'
+	same "" "$(grep '^note' "$TMP/said")"
 	says 'not tried' 'inbound TCP' "takes a caller from outside the pod; the proxy's listener on port 15006 is there"
 	same "" "$(< "$TMP/stderr")"
 }
@@ -96,10 +96,11 @@ proxy_down() {
 	says FAILED 'TCP of the app, to 192.0.2.1:80' 'redirected, but nothing listens on port 15001: is the proxy down\?$'
 	says FAILED 'TCP of the app, to \[2001:db8::1\]:80' 'redirected, but nothing listens on port 15001'
 	says FAILED 'TCP of the proxy, to its own pod' 'redirected, but nothing listens on port 15006'
-	says FAILED 'inbound TCP' 'refused: nothing of the proxy listens on port 15006$'
+	says FAILED inbound-down 'nothing listens on port 15006: inbound connections are refused$'
+	says FAILED outbound-down 'nothing listens on TCP port 15001: outbound connections are refused$'
 	says ok 'DNS over UDP, connected socket, to 192.0.2.1:53' 'the DNS agent on port 15053 answered$'
-	same 5 "$(kinds FAILED)"
-	same "socktables: check: pod 'web': 5 of what was tried is not as the policy demands" "$(< "$TMP/stderr")"
+	same 6 "$(kinds FAILED)"
+	same "socktables: check: pod 'web': 6 of what was tried is not as the policy demands" "$(< "$TMP/stderr")"
 	proxy_start web
 	PROXY=$SERVED
 	tried 0
@@ -115,7 +116,8 @@ agent_dead() {
 	says FAILED 'DNS over TCP, to 192.0.2.1:53' 'redirected, but nothing listens on port 15053: is the DNS agent down\?$'
 	says FAILED 'DNS over UDP, connected socket, to \[2001:db8::1\]:53' 'redirected, but nothing listens on port 15053'
 	says FAILED 'DNS over UDP, unconnected socket, to 192.0.2.1:53' 'redirected, but nothing listens on port 15053'
-	same 6 "$(kinds FAILED)"
+	says FAILED dns-down 'nothing listens on UDP port 15053: DNS queries are refused$'
+	same 8 "$(kinds FAILED)"
 	agent_start web
 	AGENT=$SERVED
 	tried 0
@@ -127,12 +129,11 @@ wrong_uid() {
 	stop "$PROXY"
 	serve "$TMP/wrong" pod_run_as web 1000 "$STUB" proxy "${ports[@]}"
 	tried 1
-	says FAILED "the proxy's owner" 'uid 1000, gid 1000 listens on port 15001, but .* uid 1337, gid 1337: what it sends comes back to it$'
-	same 1 "$(kinds FAILED)"
+	says FAILED wrong-owner 'what listens on port 15001 is no proxy .*\(uid 1337, gid 1337\), but process .* of uid 1000, gid 1000: what it sends is captured, too$'
+	same 2 "$(kinds FAILED)"
 	stop "$SERVED"
 	serve "$TMP/group" pod_run_as web 0:1337 "$STUB" proxy "${ports[@]}"
 	tried 0
-	says ok "the proxy's owner" 'gid 1337 listens on port 15001$'
 	stop "$SERVED"
 	proxy_start web
 	PROXY=$SERVED
@@ -145,17 +146,41 @@ hook_gone() {
 		sendmsg4:'DNS over UDP, unconnected socket, to 192.0.2.1:53'; do
 		rm "$PINS/pods/web/st_${hook%%:*}"
 		tried 1
-		says FAILED "hook cgroup/${hook%%:*}" "not in effect on the pod's cgroup: 'socktables attach' again repairs it$"
+		says FAILED link-missing "st_${hook%%:*}: its link is missing; attach it again$"
 		says FAILED "${hook#*:}" 'not captured'
 		attach web
 	done
 	bpftool link detach pinned "$PINS/pods/web/st_recvmsg4"
 	tried 1
-	says FAILED "hook cgroup/recvmsg4" 'not in effect'
+	says FAILED link-detached 'st_recvmsg4: '
 	rm "$PINS/pods/web/st_inbound"
 	tried 1
-	says FAILED "hook sk_lookup" 'its link is gone or broken'
+	says FAILED link-missing 'st_inbound: '
 	attach web
+	"$TEST_BIN/e2e_holder" "$PINS/pods/web/st_connect4" replace
+	tried 1
+	says FAILED program-replaced 'st_connect4: '
+	says FAILED 'TCP of the app, to 192.0.2.1:80' 'not captured'
+	"$ST" detach web
+	attach web
+	tried 0
+}
+
+# What status finds is told here, too.
+address_changed() {
+	ip -n web address add 10.77.0.55/24 dev eth0
+	tried 1
+	says FAILED addresses-changed '.* 10\.77\.0\.55 is new: '
+	same 1 "$(kinds FAILED)"
+	ip -n web address del 10.77.0.55/24 dev eth0
+	tried 0
+}
+
+neighbour() {
+	"$TEST_BIN/e2e_holder" "$CG/web" multi
+	tried 0
+	says note other-program 'program [0-9]+ \(holder\) runs there, too: cgroup/connect4, after ours$'
+	bpftool cgroup detach "$CG/web" cgroup_inet4_connect id "$(bpftool -j cgroup show "$CG/web" | jq '.[] | select(.name == "holder").id')" multi
 	tried 0
 }
 
@@ -242,6 +267,8 @@ AGENT=$(sed -n 's/^ready //p' "$TMP/web.agent")
 check "the proxy is not who the policy says" wrong_uid
 PROXY=$(sed -n 's/^ready //p' "$TMP/web.proxy")
 check "hooks are gone" hook_gone
+check "an address is new" address_changed
+check "somebody else's program on a hook" neighbour
 check "JSON" json
 check "what is refused" refused
 finish

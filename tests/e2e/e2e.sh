@@ -223,7 +223,7 @@ known() {
 
 # stale_facts POD: inside check: status warns of them
 stale_facts() {
-	has "$("$ST" status "$1")" "warning +its addresses, routes or interfaces have changed: 'socktables update' or 'agent' looks again"
+	has "$("$ST" status "$1")" "warning +its addresses, routes or interfaces have changed.*: 'socktables update' or 'agent' looks again"
 }
 
 # entries MAP POD: the map's entries of the pod as JSON, one a line, sorted, without the policy's id

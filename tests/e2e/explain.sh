@@ -196,6 +196,16 @@ wrong() {
 	one_line 2 "explain: flow: must be: out|in tcp|udp ADDRESS:PORT" "$ST" explain --offline web out tcp 1.2.3.4:80
 }
 
+# Such a connection does not come, unless the pod has changed.
+not_ours() {
+	ask web in tcp 10.77.0.99:80
+	same "to no address of the pod that its policy knows" "$(told '.notes[]')"
+	ask web in tcp "$POD4_2ND:80"
+	same "" "$(told '.notes[]')"
+	ask web in tcp "[$POD6]:80"
+	same "" "$(told '.notes[]')"
+}
+
 by_interface() {
 	ask --offline -c 'eth+' --iface eth1 out tcp 1.2.3.4:80
 	same out-iface-excluded "$(told .reason)"
@@ -220,6 +230,7 @@ check "what the proxy's connections show" seen_of_proxy
 check "what inbound connections show, IPv4" seen_inbound "$POD4:8080" "$OUT4"
 check "what inbound connections show, IPv6" seen_inbound "[$POD6]:8080" "$OUT6"
 check "what inbound connections that are left alone show" seen_direct_inbound
+check "an address that is not the pod's" not_ours
 check "what DNS over UDP shows" seen_dns
 check "that nothing of the proxy listens is told" refused_now
 check "the rules in order, and what decides" order

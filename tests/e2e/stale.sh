@@ -10,9 +10,9 @@
 . "$(dirname "$0")/e2e.sh"
 env_private "$@"
 
-# state POD: as status has it
+# state POD: as status has it, without the cure
 state() {
-	"$ST" status "$1" --json | jq -r '.[0] | "\(.state): \(.warnings[0])"'
+	"$ST" status "$1" --json | jq -r '.[0] | "\(.state): \(.warnings[0] | if . then sub(": .socktables .*"; "") else . end)"'
 }
 
 is() {
@@ -34,6 +34,16 @@ three_pods() {
 	attach a && attach b && attach c
 }
 
+# trace waits for what will not come, and says so.
+trace_told() {
+	local pid
+	"$ST" trace "$1" 2> "$TMP/trace" &
+	pid=$!
+	wait_for 10 grep -qxF "socktables: trace: pod '$1': $2" "$TMP/trace"
+	kill "$pid"
+	wait "$pid" || true
+}
+
 drop_pods() {
 	local pod
 	for pod; do
@@ -51,6 +61,8 @@ stale_detached() {
 	same 3 "$("$ST" status --json | jq 'map(select(.state == "attached")) | length')" "pods"
 	netns_goes a
 	cgroup_goes b
+	trace_told a "its network namespace is gone"
+	trace_told b "its cgroup is gone"
 	before=$(links c)
 	"$ST" detach --all --stale
 	same c "$("$ST" status --json | jq -r '.[].name')" "pods that are left"

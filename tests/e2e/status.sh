@@ -191,7 +191,15 @@ broken "the proxy was started outside of the pod's cgroup" proxy_outside
 address_changed() {
 	ip -n a address add 10.77.0.55/24 dev eth0
 	is a degraded addresses-changed
-	says a "its addresses, routes or interfaces have changed: 'socktables update' or 'agent' looks again"
+	says a "its addresses, routes or interfaces have changed, 10.77.0.55 is new: 'socktables update' or 'agent' looks again"
+	"$ST" agent --once
+	is a ok ''
+	ip -n a address del 10.77.0.55/24 dev eth0
+	says a ' have changed, 10.77.0.55 is gone: '
+	ip -n a address add 10.77.0.55/24 dev eth0
+	ip -n a route add 10.88.0.0/16 via "$OUT4" src "$POD4_2ND"
+	is a degraded addresses-changed
+	says a " have changed: '"
 	"$ST" agent --once
 	is a ok ''
 	ip -n a address del ::6/128 dev lo
@@ -206,7 +214,7 @@ cgroup_gone() {
 	cgroup_remove "$CG/a"
 	becomes a stale
 	is a stale stale
-	says a 'its cgroup is gone'
+	says a "its cgroup is gone: 'socktables detach --all --stale' clears all such pods away"
 	mkdir "$CG/a"	# of the same name, but another
 	is a stale stale
 }
