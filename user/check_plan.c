@@ -143,7 +143,9 @@ static void add_family(struct plan *plan)
 	add_lists(plan);
 	add_dns(plan);
 	add(plan, "TCP of the proxy", ST_TCP, &plan->nobody, NOBODYS_PORT, 1);
-	if (!addr_is_zero(own) && !(plan->p->flags & POLICY_TPROXY))
+	/* Where inbound is not captured either, nothing has to listen there for it. */
+	if (!addr_is_zero(own) && !(plan->p->flags & POLICY_TPROXY) &&
+	    plan->p->flags & (POLICY_IN_ALL | POLICY_IN_SOME))
 		add(plan, "TCP of the proxy, to its own pod", ST_TCP, own, SELF_PORT, 1);
 }
 

@@ -80,6 +80,8 @@ lists() {
 	with -i 0.0.0.0/0
 	says ok 'TCP of the app, included CIDR, to 192.0.2.1:9' 'the proxy on port 15001 got it$'
 	with -m TPROXY
+	with -b '' # then the proxy need not listen for it
+	same "" "$(grep -E 'own pod|inbound TCP' "$TMP/said")"
 	with --outbound-owner-groups 1000
 	says ok 'TCP of the app, to 192.0.2.1:80' 'direct: out-group-excluded$'
 	tried 0 --uid 5 --gid 1000
