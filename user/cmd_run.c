@@ -110,6 +110,8 @@ static int await_proxy(struct run *r, const struct netns *ns, struct st_err *e)
 		if (attend(r, 100))
 			return err_set(e, EINTR, "run", NULL, "interrupted");
 	}
+	if (r->proxy.running)
+		err_hint(e, "it has to listen on 127.0.0.1 or 0.0.0.0; -p names another port");
 	return err_set(e, ETIMEDOUT, "proxy", NULL, "%s before it listened on port %u",
 		       r->proxy.running ? "30 seconds went by" : "ended", port);
 }

@@ -178,14 +178,15 @@ static json_t *pod_json(const struct datapath *dp, const struct pod *pod,
 	const struct policy *p = &pod->policy;
 
 	findings_json(h, findings, warnings);
-	return json_pack("{ss ss ss ss sI so sI sI s{si si so} ss si so so so so}", "name", p->name,
-			 "state", state_names[pod->state], "health", health_words[h->word],
+	return json_pack("{ss ss ss ss sI so sI sI s{si si so} ss si s{si si} so so so so}", "name",
+			 p->name, "state", state_names[pod->state], "health", health_words[h->word],
 			 "cgroup", h->cgroup, "cgroup_id", (json_int_t)p->cgroup_id, "netns",
 			 *h->netns ? json_string(h->netns) : json_null(), "netns_inode",
 			 (json_int_t)p->netns_ino, "netns_cookie", (json_int_t)pod->cookie, "links",
 			 "attached", pod->nr_links, "expected", NR_LINKS, "effective",
 			 h->nr_effective < 0 ? json_null() : json_integer(h->nr_effective), "build",
-			 dp->version.build, "inbound_listeners", pod->nr_listeners, "policy",
+			 dp->version.build, "inbound_listeners", pod->nr_listeners, "numbers",
+			 "given", pod->nr_numbers, "of", ST_NUMBERS_POD, "policy",
 			 policy_json(p, sum), "warnings", warnings, "findings", findings,
 			 "listening", listening_json(h));
 }

@@ -39,7 +39,8 @@ struct pod {
 	enum pod_state state;
 	int nr_links; /* of pins, and how many there should be */
 	int nr_listeners;
-	char why[128]; /* what is wrong, if state is not POD_ATTACHED */
+	__u32 nr_numbers; /* destinations that have one, of ST_NUMBERS_POD */
+	char why[128];	  /* what is wrong, if state is not POD_ATTACHED */
 };
 
 #define NR_LINKS (NR_HOOKS + 1)

@@ -187,6 +187,16 @@ int maps_start_numbers(const struct datapath *dp, __u64 cookie, struct st_err *e
 	return 0;
 }
 
+__u32 maps_count_numbers(const struct datapath *dp, __u64 cookie)
+{
+	struct numbering g;
+
+	if (bpf_map_lookup_elem(dp->map[MAP_st_numbering], &cookie, &g))
+		return 0;
+	/* next goes on when there is none left */
+	return (g.next < g.end ? g.next : g.end) - g.first;
+}
+
 static int drop_number(const struct datapath *dp, const struct number_key *k, struct st_err *e)
 {
 	struct dest_key dest = { .netns = k->netns };

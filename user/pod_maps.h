@@ -26,6 +26,7 @@ int maps_put_counters(const struct datapath *dp, __u64 cookie, struct st_err *e)
 /* The pod has no numbers yet. Then, behind those that the scan saw in use, it may give some. */
 int maps_put_numbering(const struct datapath *dp, __u64 cookie, struct st_err *e);
 int maps_start_numbers(const struct datapath *dp, __u64 cookie, struct st_err *e);
+__u32 maps_count_numbers(const struct datapath *dp, __u64 cookie);
 
 int maps_put_rules(const struct datapath *dp, const struct ruleset *rs, struct st_err *e);
 

@@ -104,6 +104,7 @@ void pod_examine(const struct datapath *dp, struct pod *pod)
 	if (pod->nr_links < NR_LINKS)
 		judge(pod, POD_INCOMPLETE, "links are missing");
 	pod->nr_listeners = maps_count_listeners(dp, pod->cookie);
+	pod->nr_numbers = maps_count_numbers(dp, pod->cookie);
 }
 
 int pod_read(const char *name,

@@ -90,7 +90,8 @@ static int add_pod(void *ctx, const struct datapath *dp, const struct pod *pod, 
 				  .netns_ino = p->netns_ino,
 				  .state = pod->state,
 				  .nr_links = pod->nr_links,
-				  .nr_listeners = pod->nr_listeners };
+				  .nr_listeners = pod->nr_listeners,
+				  .nr_numbers = pod->nr_numbers };
 	memcpy(to->name, p->name, sizeof(to->name));
 	memcpy(s->build, dp->version.build, sizeof(s->build));
 	err = pod_counters(dp, pod->cookie, &to->c);

@@ -14,6 +14,7 @@ struct pod_stats {
 	__u64 cookie, cgroup_id, netns_ino;
 	enum pod_state state;
 	int nr_links, nr_listeners;
+	__u32 nr_numbers;	    /* as in struct pod */
 	unsigned int nr_handshakes; /* under way */
 	struct counters c;
 };

@@ -104,6 +104,12 @@ static void gauges(FILE *f, const struct stats *s)
 		begin(f, "handshakes", p);
 		fprintf(f, "} %u\n", p->nr_handshakes);
 	}
+	head(f, "numbered_destinations", "gauge",
+	     "Destinations that have a number, by which redirected IPv4 connections are told.");
+	for (p = s->pods; p < s->pods + s->nr; p++) {
+		begin(f, "numbered_destinations", p);
+		fprintf(f, "} %u\n", p->nr_numbers);
+	}
 	head(f, "links", "gauge",
 	     "Links of the pod that are there, of as many as socktables_links_expected.");
 	for (p = s->pods; p < s->pods + s->nr; p++) {

@@ -334,7 +334,7 @@ json() {
 	local out
 	out=$("$ST" status --json)
 	same "build cgroup cgroup_id findings health inbound_listeners links listening name netns netns_cookie netns_inode $(
-		)policy state warnings" "$(keys "$out" '.[0]')" "fields of status"
+		)numbers policy state warnings" "$(keys "$out" '.[0]')" "fields of status"
 	same "attached effective expected" "$(keys "$out" '.[0].links')"
 	has "$(keys "$out" '.[0].policy')" "\bdns_port\b.*\binbound_port\b.*\boutbound_port\b.*\bproxy_uid\b"
 	same "a attached $CG/a 13" "$(jq -r '.[0] | "\(.name) \(.state) \(.cgroup) \(.links.attached)"' <<< "$out")"

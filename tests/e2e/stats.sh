@@ -54,7 +54,7 @@ by_reason() {
 metrics() {
 	local reason
 	accepted
-	same "build_info handshakes inbound_listeners links links_expected pod_info pods verdicts_total" \
+	same "build_info handshakes inbound_listeners links links_expected numbered_destinations pod_info pods verdicts_total" \
 		"$(sed -n 's/^# TYPE socktables_\([^ ]*\) .*/\1/p' "$TMP/metrics" | sort | paste -sd ' ')"
 	same "$(grep -c '^# TYPE' "$TMP/metrics")" "$(grep -c '^# HELP' "$TMP/metrics")" "HELP lines"
 	same "" "$(cut -d ' ' -f 1 "$TMP/metrics" | grep -v '^#' | sort | uniq -d)" "series that are there twice"
@@ -64,6 +64,7 @@ metrics() {
 			),reason=\"$reason\",family=\"ipv6\"")" "$reason"
 	done
 	same "2 0" "$(metric inbound_listeners 'pod="a"') $(metric inbound_listeners 'pod="b"')"
+	same "1 0" "$(metric numbered_destinations 'pod="a"') $(metric numbered_destinations 'pod="b"')"
 	same "13 13" "$(metric links 'pod="b"') $(metric links_expected)"
 	same 1 "$(metric build_info "programs=\"$("$ST" status a --json | jq -r '.[0].build')\",command=\"$(
 		"$ST" status a --json | jq -r '.[0].build')\",layout=\"$(layout)\"")"
