@@ -21,7 +21,7 @@ test=(
 	"musl-tools /usr/bin/musl-gcc" "golang-go /usr/bin/go" "default-jdk-headless /usr/bin/java"
 	"curl /usr/bin/curl" "bind9-dnsutils /usr/bin/dig"
 	"valgrind /usr/bin/valgrind" "prometheus /usr/bin/promtool" "bsdutils /usr/bin/script"
-	"mandoc /usr/bin/mandoc" "zsh /usr/bin/zsh" "systemd /usr/bin/systemd-analyze"
+	"mandoc /usr/bin/mandoc" "zsh /usr/bin/zsh" "systemd /lib/systemd/systemd"
 	"libclang-rt-dev /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a"
 )
 demo=(
