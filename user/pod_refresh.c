@@ -136,11 +136,9 @@ int pod_has_changed(const struct datapath *dp, const struct pod *pod, struct pod
 	if (changed)
 		return changed;
 	changed = look(dp, &ns, p, &facts, e);
-	if (changed >= 0) {
-		err = changed ? name_change(dp, p, &facts, ret, e) : 0;
-		changed = err ?: changed;
+	err = changed > 0 ? name_change(dp, p, &facts, ret, e) : 0;
+	if (changed >= 0)
 		netns_facts_free(&facts);
-	}
 	netns_close(&ns);
-	return changed;
+	return err ?: changed;
 }

@@ -172,9 +172,20 @@ hook_gone() {
 address_changed() {
 	ip -n web address add 10.77.0.55/24 dev eth0
 	tried 1
-	says FAILED addresses-changed '.* 10\.77\.0\.55 is new: '
+	says FAILED addresses-changed '.* have changed, 10\.77\.0\.55 is new: '
 	same 1 "$(kinds FAILED)"
+	"$ST" agent --once
+	tried 0
 	ip -n web address del 10.77.0.55/24 dev eth0
+	tried 1
+	says FAILED addresses-changed '.* have changed, 10\.77\.0\.55 is gone: '
+	ip -n web route add 10.88.0.0/16 via "$OUT4" src "$POD4_2ND"
+	"$ST" agent --once
+	tried 0
+	ip -n web route del 10.88.0.0/16
+	tried 1
+	says FAILED addresses-changed ".* have changed: '"
+	"$ST" agent --once
 	tried 0
 }
 

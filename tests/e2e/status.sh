@@ -194,14 +194,6 @@ address_changed() {
 	says a "its addresses, routes or interfaces have changed, 10.77.0.55 is new: 'socktables update' or 'agent' looks again"
 	"$ST" agent --once
 	is a ok ''
-	ip -n a address del 10.77.0.55/24 dev eth0
-	says a ' have changed, 10.77.0.55 is gone: '
-	ip -n a address add 10.77.0.55/24 dev eth0
-	ip -n a route add 10.88.0.0/16 via "$OUT4" src "$POD4_2ND"
-	is a degraded addresses-changed
-	says a " have changed: '"
-	"$ST" agent --once
-	is a ok ''
 	ip -n a address del ::6/128 dev lo
 	has "$(codes a)" env-missing
 	says a '::6 is missing on lo'

@@ -5,7 +5,6 @@
 # what vm.sh adds), and in ok the path of its modules. Status 77: it cannot be had here.
 # apt works with lists of its own, from the mirror that this machine uses already.
 set -eu
-HERE=$(cd "$(dirname "$0")" && pwd)
 SERIES=$1 DIR=$2
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
