@@ -2,14 +2,15 @@
 /*
  * A client that tells whom it thinks it talks to, one line for each connection:
  *
- *	e2e_dial [-b HOST:PORT] [-n COUNT] [-f] [-k] [dns:|sendto:]HOST:PORT...
+ *	e2e_dial [-b HOST:PORT] [-n COUNT] [-w SECONDS] [-f] [-k] [dns:|sendto:]HOST:PORT...
  *
  * TCP	"peer=A:P name=A:P ANSWER": what getpeername, getsockname and the server said
  * dns:	a DNS query over UDP from a connected socket, sendto: from an unconnected one;
  *	"peer=A:P a=ADDRESS": whom the reply came from and what it said
  *
  * or "error=ERRNO". Each destination is dialled COUNT times, from the address of -b. An IPv4 one in
- * the form [::ffff:1.2.3.4]:80 is dialled on an AF_INET6 socket. With -f the server speaks first.
+ * the form [::ffff:1.2.3.4]:80 is dialled on an AF_INET6 socket. It waits for an answer for 10
+ * seconds, or those of -w. With -f the server speaks first.
  * With -k the connection stays open: every line of stdin gets another answer, the line "names" the
  * two names anew, until stdin ends.
  */
@@ -27,9 +28,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#define PATIENCE 10 /* seconds; nothing here takes any time unless it is broken */
-
 static bool server_first, keep;
+static int patience = 10; /* seconds; nothing here takes any time unless it is broken */
 static union addr source;
 
 static const uint8_t query[] = { 0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 'x', 0, 0, 1, 0, 1 };
@@ -56,14 +56,14 @@ static union addr parse(const char *text)
 static int open_socket(const union addr *to, int type)
 {
 	int fd = socket(to->sa.sa_family, type | SOCK_CLOEXEC, 0);
-	struct timeval patience = { .tv_sec = PATIENCE };
+	struct timeval limit = { .tv_sec = patience };
 	struct linger reset = { .l_onoff = 1 }; /* leaves no TIME_WAIT: ports are not used up */
 	int one = 1;
 
 	if (fd < 0)
 		err(1, "socket");
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (source.sa.sa_family && bind(fd, &source.sa, addr_len(&source)))
@@ -169,17 +169,20 @@ int main(int argc, char **argv)
 {
 	int c, i, count = 1;
 
-	while ((c = getopt(argc, argv, "b:n:fk")) != -1) {
+	while ((c = getopt(argc, argv, "b:n:w:fk")) != -1) {
 		if (c == 'b')
 			source = parse(optarg);
 		else if (c == 'n')
 			count = atoi(optarg);
+		else if (c == 'w')
+			patience = atoi(optarg);
 		else if (c == 'f')
 			server_first = true;
 		else if (c == 'k')
 			keep = true;
 		else
-			errx(2, "usage: e2e_dial [-b HOST:PORT] [-n COUNT] [-fk] HOST:PORT...");
+			errx(2, "usage: e2e_dial [-b HOST:PORT] [-n COUNT] [-w SECONDS] [-fk] "
+				"HOST:PORT...");
 	}
 	signal(SIGPIPE, SIG_IGN);
 	setlinebuf(stdout);

@@ -306,11 +306,11 @@ migrated() {
 	kill -STOP "$(pid w0)"
 	for ((n = 0; n < 16; n++)); do
 		for way in in4 in6; do
-			out_run a "$DIAL" "${told[$way]}" > "$TMP/migrated.$way.$n" 2>&1 &
+			out_run a "$DIAL" -w 300 "${told[$way]}" > "$TMP/migrated.$way.$n" 2>&1 &
 			calls+=($!)
 		done
 		for way in out4 out6; do
-			dial a "${told[$way]}" > "$TMP/migrated.$way.$n" 2>&1 &
+			dial a -w 300 "${told[$way]}" > "$TMP/migrated.$way.$n" 2>&1 &
 			calls+=($!)
 		done
 	done
