@@ -54,6 +54,17 @@ looked_at() {
 	clean 0 explain a out tcp 10.0.0.5:80 --uid 1000
 }
 
+# traced ARG...: while the app makes connections
+traced() {
+	local pid status=0
+	(while :; do dial a "$SVC4:80"; done) > /dev/null 2>&1 &
+	pid=$!
+	clean 0 trace a --count 3 "$@" || status=$?
+	kill "$pid"
+	same 3 "$(grep -c out-captured "$TMP/stdout")" "lines"
+	return "$status"
+}
+
 refused() {
 	clean 3 update nobody
 	clean 1 attach --cgroup "$CG/a" --netns /run/netns/a --name other
@@ -83,6 +94,9 @@ agent_start a
 check "upgrade" taken_over
 check "update" clean 0 update a --ipv6=on -o 8080 -x 10.1.0.0/16
 check "status, stats, explain" looked_at
+check "agent" clean 0 agent --once
+check "trace" traced --dst "$SVC4"
+check "trace as JSON" traced --json --reason out-captured
 check "what is refused" refused
 check "detach --drain with a live connection" drained
 check "attach" clean 0 attach "${IN_A[@]}" -x 10.1.0.0/16,fd00::/8
