@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Prometheus' text format. Names and labels are for others to build on: they stay. */
+#include <stddef.h>
 #include <string.h>
 
 #include "datapath.h"
@@ -87,35 +88,31 @@ static void pods(FILE *f, const struct stats *s)
 	}
 }
 
-static void gauges(FILE *f, const struct stats *s)
+/* Of each pod one number, an int or an unsigned, none of which is ever negative. */
+static void gauge(FILE *f, const struct stats *s, const char *name, size_t at, const char *help)
 {
 	const struct pod_stats *p;
 
-	head(f, "inbound_listeners", "gauge",
-	     "Listeners of the proxy's inbound port that connections can be given to.");
+	head(f, name, "gauge", help);
 	for (p = s->pods; p < s->pods + s->nr; p++) {
-		begin(f, "inbound_listeners", p);
-		fprintf(f, "} %d\n", p->nr_listeners);
+		begin(f, name, p);
+		fprintf(f, "} %u\n", *(const unsigned int *)((const char *)p + at));
 	}
-	head(f, "handshakes", "gauge",
-	     "Redirected connections between SYN and accept, whose original destination waits for "
-	     "the proxy.");
-	for (p = s->pods; p < s->pods + s->nr; p++) {
-		begin(f, "handshakes", p);
-		fprintf(f, "} %u\n", p->nr_handshakes);
-	}
-	head(f, "numbered_destinations", "gauge",
-	     "Destinations that have a number, by which redirected IPv4 connections are told.");
-	for (p = s->pods; p < s->pods + s->nr; p++) {
-		begin(f, "numbered_destinations", p);
-		fprintf(f, "} %u\n", p->nr_numbers);
-	}
-	head(f, "links", "gauge",
-	     "Links of the pod that are there, of as many as socktables_links_expected.");
-	for (p = s->pods; p < s->pods + s->nr; p++) {
-		begin(f, "links", p);
-		fprintf(f, "} %d\n", p->nr_links);
-	}
+}
+
+#define AT(field) offsetof(struct pod_stats, field)
+
+static void gauges(FILE *f, const struct stats *s)
+{
+	gauge(f, s, "inbound_listeners", AT(nr_listeners),
+	      "Listeners of the proxy's inbound port that connections can be given to.");
+	gauge(f, s, "handshakes", AT(nr_handshakes),
+	      "Redirected connections between SYN and accept, whose original destination waits for "
+	      "the proxy.");
+	gauge(f, s, "numbered_destinations", AT(nr_numbers),
+	      "Destinations that have a number, by which redirected IPv4 connections are told.");
+	gauge(f, s, "links", AT(nr_links),
+	      "Links of the pod that are there, of as many as socktables_links_expected.");
 	head(f, "links_expected", "gauge", "Links that a pod should have.");
 	fprintf(f, "socktables_links_expected %d\n", NR_LINKS);
 }
