@@ -89,7 +89,6 @@ struct visit {
 	const struct health *health;
 	struct check *check;
 	struct netns ns;
-	char cgroup[PATH_MAX];
 };
 
 static int try_all(void *ctx, struct st_err *e)
@@ -115,7 +114,7 @@ static void visit(struct visit *v)
 	err = prctl(PR_SET_PDEATHSIG, SIGKILL) || setgroups(0, NULL)
 		      ? err_sys(&v->check->e, errno, "check", NULL)
 		      : 0;
-	err = err ?: enter_cgroup(v->cgroup, &v->check->e);
+	err = err ?: enter_cgroup(v->health->cgroup, &v->check->e);
 	err = err ?: netns_run(&v->ns, try_all, v, &v->check->e);
 	_exit(!!err);
 }
@@ -161,17 +160,14 @@ int check_run(const struct datapath *dp, const struct pod *pod, const struct hea
 	const struct policy *p = &pod->policy;
 	struct visit v = { .dp = dp, .pod = pod, .health = h, .check = c };
 	char leaf[PATH_MAX];
-	int err = cgroup_path(p->cgroup_id, v.cgroup);
+	int err = netns_find(p->netns_dev, p->netns_ino, pod->cookie, &v.ns, e);
 
-	if (err)
-		return err_sys(e, -err, "cgroup of pod", p->name);
-	err = netns_find(p->netns_dev, p->netns_ino, pod->cookie, &v.ns, e);
 	if (err == -ENOENT)
 		return err_set(e, ESTALE, "pod", p->name, "its network namespace is gone");
 	if (err)
 		return err;
 	err = send_visitor(&v, e);
-	if (snprintf(leaf, sizeof(leaf), "%s/" LEAF, v.cgroup) < PATH_MAX)
+	if (snprintf(leaf, sizeof(leaf), "%s/" LEAF, h->cgroup) < PATH_MAX)
 		rmdir(leaf); /* there only if it was needed; another check may still need it */
 	netns_close(&v.ns);
 	return err;

@@ -23,7 +23,7 @@ struct attempt {
 	struct verdict want; /* of the flow */
 	int unconnected;     /* UDP: sent without a connect() */
 	enum outcome outcome;
-	char text[320]; /* what happened */
+	char text[HEALTH_TEXT_MAX]; /* what happened, or what was found */
 };
 
 /* Shared between the command and the process that it sends into the pod. */

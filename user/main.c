@@ -66,14 +66,13 @@ static const struct command commands[] = {
 	  "try a live pod: does what happens to its connections what its policy says",
 	  "  socktables check web\n"
 	  "  socktables check web --uid 1000 --gid 1000 --json\n"
-	  "\nFirst what 'status' finds; then connections of each kind that the policy speaks of "
-	  "are "
-	  "made inside the pod, to "
-	  "addresses that are\n"
-	  "nobody's (192.0.2.1, 2001:db8::1), and closed at once; to an excluded CIDR goes at most "
-	  "one SYN.\n"
-	  "The proxy and its DNS agent see them. Exit status 0: all as the policy demands, 1: "
-	  "not.\n",
+	  "\nFirst what 'status' finds. Then connections of each kind that the policy speaks of "
+	  "are made inside\n"
+	  "the pod, to addresses that are nobody's (192.0.2.1, 2001:db8::1), and closed at once; "
+	  "to an excluded\n"
+	  "CIDR goes at most one SYN. The proxy and its DNS agent see them. Exit status 0: all as "
+	  "the policy\n"
+	  "demands, 1: not.\n",
 	  cmd_check, check_tables, 1, ON_MAPS | VISITING, CAPS(NET_ADMIN) | CAPS(SYS_PTRACE) },
 	{ "run", "--proxy COMMAND [policy] -- COMMAND...",
 	  "a command with its connections sent to a local proxy",

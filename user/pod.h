@@ -16,6 +16,8 @@
 #include "datapath.h"
 #include "err.h"
 
+struct netns;
+
 struct pod_spec {
 	const char *name;	 /* NULL: the cgroup's last component */
 	const char *cgroup;	 /* a cgroup v2 directory */
@@ -63,15 +65,17 @@ int pod_update(const struct pod_spec *spec, struct st_err *e);
  */
 int pod_refresh(__u64 cookie, struct st_err *e);
 
+/* The first that was found. */
 struct pod_change {
-	struct addr
-		address; /* one that the policy does not know yet, or that is the pod's no more */
-	int address_came, address_went; /* neither: what has changed is no address */
+	enum { CHANGE_NO_ADDRESS, CHANGE_CAME, CHANGE_WENT } what;
+	struct addr address; /* not known to the policy yet, or the pod's no more */
 };
 
-/* Whether pod_refresh() would find something to do, and what. Returns as that, and changes nothing. */
-int pod_has_changed(const struct datapath *dp, const struct pod *pod, struct pod_change *ret,
-		    struct st_err *e);
+/* Whether pod_refresh() would find something to do in the pod's namespace, and what. Returns as that, and
+ * changes nothing.
+ */
+int pod_has_changed(const struct datapath *dp, const struct netns *ns, const struct policy *p,
+		    struct pod_change *ret, struct st_err *e);
 
 /* -ENOENT: not attached. Works on whatever part of the pod is there. With only_drained, a pod that was
  * attached again since pod_drain() is left: -ECANCELED.

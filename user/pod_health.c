@@ -105,23 +105,22 @@ static int open_netns(const struct pod *pod, struct netns *ns, struct health *h)
 	return 0;
 }
 
-static void look_at_facts(const struct datapath *dp, const struct pod *pod, struct health *h)
+static void look_at_facts(const struct datapath *dp, const struct netns *ns, const struct policy *p,
+			  struct health *h)
 {
+	static const char *const how[] = { "", " is new", " is gone" };
 	struct pod_change change;
 	struct st_err ignored = {};
-	char text[64] = "";
+	char text[PREFIX_TEXT_MAX] = "";
 
-	if (pod_has_changed(dp, pod, &change, &ignored) <= 0)
+	if (pod_has_changed(dp, ns, p, &change, &ignored) <= 0)
 		return;
-	if (change.address_came || change.address_went)
+	if (change.what)
 		addr_print(&change.address, text);
 	health_add(h, SEVERITY_DEGRADED, "addresses-changed",
 		   "its addresses, routes or interfaces have changed%s%s%s: 'socktables update' or "
 		   "'agent' looks again",
-		   *text ? ", " : "", text,
-		   change.address_came	 ? " is new"
-		   : change.address_went ? " is gone"
-					 : "");
+		   *text ? ", " : "", text, how[change.what]);
 }
 
 static void look_at_env(const struct netns *ns, const struct policy *p, struct health *h)
@@ -175,7 +174,7 @@ int pod_health(const struct datapath *dp, const struct pod *pod, const struct po
 		pod_health_proxy(dp, pod, sum, is_open ? &ns : NULL, ret);
 	}
 	if (pod->state == POD_ATTACHED && is_open) {
-		look_at_facts(dp, pod, ret);
+		look_at_facts(dp, &ns, p, ret);
 		look_at_env(&ns, p, ret);
 		look_for_rules(&ns, ret);
 	}

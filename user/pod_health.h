@@ -27,10 +27,12 @@ enum severity {
 	SEVERITY_BROKEN,
 };
 
+#define HEALTH_TEXT_MAX 320
+
 struct finding {
 	enum severity severity;
 	const char *code; /* stable, for scripts: "proxy-down" */
-	char text[320];
+	char text[HEALTH_TEXT_MAX];
 };
 
 struct health {

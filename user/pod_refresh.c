@@ -2,7 +2,6 @@
 /* What a policy knows of its pod, made anew without the flags that it was made of. */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -116,29 +115,26 @@ static int name_change(const struct datapath *dp, const struct policy *p,
 	err = err ?: ruleset_add_facts(&is, facts, e);
 	if (!err) {
 		qsort(was.classes, was.nr_classes, sizeof(*was.classes), ruleset_compare_length);
-		ret->address_came = local_by_one(&is, &was, &ret->address);
-		ret->address_went = !ret->address_came && local_by_one(&was, &is, &ret->address);
+		if (local_by_one(&is, &was, &ret->address))
+			ret->what = CHANGE_CAME;
+		else if (local_by_one(&was, &is, &ret->address))
+			ret->what = CHANGE_WENT;
 	}
 	ruleset_free(&was);
 	ruleset_free(&is);
 	return err;
 }
 
-int pod_has_changed(const struct datapath *dp, const struct pod *pod, struct pod_change *ret,
-		    struct st_err *e)
+int pod_has_changed(const struct datapath *dp, const struct netns *ns, const struct policy *p,
+		    struct pod_change *ret, struct st_err *e)
 {
-	const struct policy *p = &pod->policy;
 	struct pod_facts facts;
-	struct netns ns;
-	int err, changed = netns_find(p->netns_dev, p->netns_ino, pod->cookie, &ns, e);
+	int err, changed = look(dp, ns, p, &facts, e);
 
-	memset(ret, 0, sizeof(*ret));
-	if (changed)
+	*ret = (struct pod_change){};
+	if (changed < 0)
 		return changed;
-	changed = look(dp, &ns, p, &facts, e);
-	err = changed > 0 ? name_change(dp, p, &facts, ret, e) : 0;
-	if (changed >= 0)
-		netns_facts_free(&facts);
-	netns_close(&ns);
+	err = changed ? name_change(dp, p, &facts, ret, e) : 0;
+	netns_facts_free(&facts);
 	return err ?: changed;
 }
