@@ -326,6 +326,7 @@ lost() {
 	kill -CONT "$AGENT"
 	wait_for 30 known p2
 	wait_for 30 known p1
+	wait_for 10 agent_sleeps # no more in a pod's namespace, whose sockets would be shown
 	has "$(awk '{ print $9 }' "/proc/$AGENT/net/netlink")" '^[1-9]' "messages that were dropped"
 	as_fresh p1 --ipv6=on
 }

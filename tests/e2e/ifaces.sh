@@ -86,6 +86,8 @@ rules() {
 		ip6tables-nft -t nat -F; ip6tables-nft -t nat -X; ip6tables-nft -t raw -F' || return
 	rules_v4 | sed "$script" | pod_run i iptables-nft-restore || return
 	rules_v6 | sed "$script" | pod_run i ip6tables-nft-restore || return
+	# a socket that gets the port of an earlier one would be treated by the rules of then
+	pod_run i conntrack -F > /dev/null 2>&1 || return
 	attach a -c "$list"
 }
 
