@@ -45,9 +45,9 @@ clean() {
 	done
 }
 
-# tracked: connections that conntrack knows in the pod's namespace
+# tracked: connections that conntrack knows in the pod's namespace; none before its module is loaded
 tracked() {
-	nsenter --net=/run/netns/a cat /proc/sys/net/netfilter/nf_conntrack_count
+	nsenter --net=/run/netns/a cat /proc/sys/net/netfilter/nf_conntrack_count 2> /dev/null || echo 0
 }
 
 # --- connections that work, and that are refused --------------------------------------------------
@@ -113,21 +113,25 @@ holding() {
 	: > "$TMP/holding"
 	pod_run_as a 1000 "$LOAD" "$1" hold "$2" <> "$TMP/load.in" > "$TMP/holding" &
 	wait_for 10 grep -q holding "$TMP/holding"
-	HOLDING=$(pgrep -x e2e_load)
+	read -r _ HOLDING < "$TMP/holding"
 }
 
 # The proxy never accepts: its queue takes one connection, the others do not get over their SYN.
 client_closes() {
+	local waiting
 	holding 300 "[$SVC6]:80"
-	has "$(entries st_handshake)" '^(299|300)$'
+	waiting=$(entries st_handshake)
 	echo > "$TMP/load.in"
+	has "$waiting" '^(299|300)$'
 	clean
 }
 
 client_killed() {
+	local waiting
 	holding 300 "[$SVC6]:80"
-	has "$(entries st_handshake)" '^(299|300)$'
+	waiting=$(entries st_handshake)
 	kill -KILL "$HOLDING"
+	has "$waiting" '^(299|300)$'
 	clean
 }
 

@@ -8,8 +8,8 @@
  *	e2e_load COUNT hold HOST:PORT	begins to connect and keeps them all
  *	e2e_load COUNT wait HOST:PORT	begins to connect and waits until all have failed or succeeded
  *
- * Prints how many ended how, "500 ok 20 ECONNREFUSED". With hold it prints "holding" and keeps them
- * until a line, or the end, comes from stdin.
+ * Prints how many ended how, "500 ok 20 ECONNREFUSED". With hold it prints "holding PID" and keeps
+ * them until a line, or the end, comes from stdin.
  */
 #define _GNU_SOURCE
 #include "../diff/addr.h"
@@ -76,15 +76,17 @@ static void drop(int i)
 	close(fd);
 }
 
-static int *begin_all(int count)
+/* begin_all - begins to connect COUNT times; patience: ms after which one is given up at its next
+ * retransmission, 0 for as long as the kernel's default, which is minutes
+ */
+static int *begin_all(int count, unsigned int patience)
 {
 	int *fds = calloc(count, sizeof(*fds));
-	unsigned int short_time = 100; /* ms: given up at the first retransmission */
 	int i;
 
 	for (i = 0; i < count; i++) {
 		fds[i] = begin(SOCK_NONBLOCK);
-		setsockopt(fds[i], SOL_TCP, TCP_USER_TIMEOUT, &short_time, sizeof(short_time));
+		setsockopt(fds[i], SOL_TCP, TCP_USER_TIMEOUT, &patience, sizeof(patience));
 		if (connect(fds[i], &to.sa, addr_len(&to)) && errno != EINPROGRESS)
 			ended[errno % MAX_ERRNO]++;
 	}
@@ -93,7 +95,7 @@ static int *begin_all(int count)
 
 static void wait_all(int count)
 {
-	int *fds = begin_all(count), i, result;
+	int *fds = begin_all(count, 100), i, result;
 	socklen_t len = sizeof(result);
 
 	for (i = 0; i < count; i++) {
@@ -121,8 +123,8 @@ int main(int argc, char **argv)
 	if (!addr_parse(&to, host, atoi(port), false))
 		errx(2, "%s: not an address", host);
 	if (!strcmp(argv[2], "hold")) {
-		begin_all(count);
-		puts("holding");
+		begin_all(count, 0);
+		printf("holding %d\n", getpid());
 		fflush(stdout);
 		getchar();
 	} else if (!strcmp(argv[2], "wait")) {
