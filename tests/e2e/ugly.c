@@ -149,7 +149,10 @@ static int reach(const union addr *to)
 		break;
 	case URING:
 	case URING_ASYNC:
-		ret = by_ring(to, o.way == URING_ASYNC ? IOSQE_ASYNC : 0);
+		/* The kernel's thread may be woken for other work; connect(2) says to wait on then. */
+		do
+			ret = by_ring(to, o.way == URING_ASYNC ? IOSQE_ASYNC : 0);
+		while (ret && errno == EINTR);
 		break;
 	default:
 		ret = connect(o.fd, &to->sa, addr_len(to));
