@@ -42,7 +42,8 @@ share_root() {
 	exit 125
 }
 
-# boot: the console goes to a file, the command's output here, its status to $WORK/status
+# boot: the console goes to a file, the command's output here, its status to $WORK/status.
+# norandmaps: code is translated anew at each address that it is seen at; a command costs half then.
 boot() {
 	local options=(
 		-accel tcg -cpu max -smp 1 -m "$MEMORY" -nodefaults -no-reboot -display none
@@ -50,7 +51,7 @@ boot() {
 		-chardev "socket,id=c,path=$WORK/root" -device "vhost-user-fs-pci,chardev=c,tag=host"
 		-serial "file:$WORK/console" -serial stdio -serial "file:$WORK/status"
 		-kernel "$KERNEL/kernel" -initrd "$WORK/initrd"
-		-append "console=ttyS0 quiet panic=-1 nokaslr mitigations=off cryptomgr.notests apparmor=0 audit=0"
+		-append "console=ttyS0 quiet panic=-1 nokaslr norandmaps mitigations=off cryptomgr.notests apparmor=0 audit=0"
 	)
 	timeout -k 5 "${VM_TIMEOUT:-300}" qemu-system-x86_64 "${options[@]}" < /dev/null &
 	PIDS+=($!)
