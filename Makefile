@@ -29,14 +29,14 @@ LDLIBS := -lbpf -ljansson -lmnl -lcap
 SHARED_BPF := outbound reply origdst inbound
 LIB_SRC := agent bpffs cgroup check check_plan check_try config config_flags config_lists datapath enter err explain gone \
 	holders idmap import import_guess istio_env istio_rules leftover list_file listening netlink netns nsid \
-	options own_cgroup pod pod_attach pod_compare pod_detach pod_drain pod_env pod_health pod_health_hooks \
-	pod_health_proxy pod_lists pod_maps pod_read pod_refresh pod_sums pod_upgrade prefix probe resolv \
+	options own_cgroup pod pod_attach pod_compare pod_detach pod_drain pod_env pod_file pod_health pod_health_hooks \
+	pod_health_proxy pod_inputs pod_lists pod_maps pod_read pod_refresh pod_sums pod_upgrade prefix probe resolv \
 	rule rule_form rules rules_effect rules_read ruleset ruleset_facts run run_cgroup show_stats socktab stats \
 	stats_prometheus term tracer validate values why
 CMD_SRC := main caps cmd cmd_agent cmd_attach cmd_explain cmd_import cmd_probe cmd_istio istio_show cmd_stats cmd_status \
 	show_status watch cmd_check cmd_run explain_flow explain_offline explain_show cmd_trace pods_file
 # What needs neither root nor libbpf, for tests and fuzzers.
-PURE_SRC := config config_flags config_lists err explain import import_guess istio_rules list_file options prefix resolv rule rule_form rules \
+PURE_SRC := config config_flags config_lists err explain import import_guess istio_rules list_file options pod_file prefix resolv rule rule_form rules \
 	rules_effect rules_read ruleset ruleset_facts values why
 obj = $(patsubst %,$(B)/user/%.o,$(1))
 

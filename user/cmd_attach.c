@@ -12,6 +12,7 @@
 #include "cgroup.h"
 #include "cmd.h"
 #include "config.h"
+#include "own_cgroup.h"
 #include "pod.h"
 #include "pods_file.h"
 #include "values.h"
@@ -78,16 +79,21 @@ static const struct option_row detach_rows[] = {
 const struct option_table detach_tables[1] = { { .title = "flags", .rows = detach_rows } };
 
 /* The paths that --pid stands for; buffers are the caller's. */
-static int from_pid(const char *text, char cgroup[PATH_MAX], char netns[64], char resolv[64],
-		    char group[64], struct st_err *e)
+static int from_pid(const char *text, char cgroup[PATH_MAX], char netns[64], char root[64],
+		    struct st_err *e)
 {
+	size_t prefix;
 	__u32 pid = 0;
+	int err;
 
 	number_parse(text, 1, INT_MAX, &pid);
 	snprintf(netns, 64, "/proc/%u/ns/net", pid);
-	snprintf(resolv, 64, "/proc/%u/root/etc/resolv.conf", pid);
-	snprintf(group, 64, "/proc/%u/root/etc/group", pid);
-	return cgroup_of_pid(pid, cgroup, e);
+	snprintf(root, 64, "/proc/%u/root", pid);
+	err = cgroup_of_pid(pid, cgroup, e);
+	prefix = err ? 0 : cgroup_pod_prefix(cgroup);
+	if (prefix) /* the process is in a container of it */
+		cgroup[prefix] = '\0';
+	return err;
 }
 
 static int check_attach(const struct attach_args *a, int n, char **args, struct st_err *e)
@@ -132,15 +138,14 @@ static int attach(const struct attach_args *a, struct config *config, struct st_
 				 .netns = a->netns,
 				 .config = config,
 				 .force = a->force };
-	char cgroup[PATH_MAX], netns[64], resolv[64], group[64];
+	char cgroup[PATH_MAX], netns[64], root[64];
 
 	if (a->pid) {
-		if (from_pid(a->pid, cgroup, netns, resolv, group, e))
+		if (from_pid(a->pid, cgroup, netns, root, e))
 			return EXIT_FAILED;
 		spec.cgroup = cgroup;
 		spec.netns = netns;
-		spec.resolv_conf = resolv;
-		spec.group_file = group;
+		spec.root = root;
 	}
 	return note_flags(cmd_result(pod_attach(&spec, e), NULL, e), "attach", config);
 }
@@ -234,7 +239,7 @@ static int drain_and_detach(const struct detach_args *a, const char *name, struc
 	if (err == -ENOENT && a->all)
 		err = 0; /* then there may be wrecks */
 	if (!err)
-		err = a->all ? pod_detach_all(0, e) : pod_detach(name, 1, e);
+		err = a->all ? pod_detach_all(0, e) : pod_detach(name, DETACH_DRAINED, e);
 	if (!err && left)
 		fprintf(stderr,
 			"socktables: detach: after %u s, %u connection%s that had not ended lost "
@@ -270,7 +275,7 @@ int cmd_detach(const struct command *self, int argc, char **argv, struct st_err 
 		return drain_and_detach(&a, name, e);
 	if (a.all)
 		return pod_detach_all(a.stale, e) ? EXIT_FAILED : EXIT_DONE;
-	return cmd_result(pod_detach(name, 0, e), name, e);
+	return cmd_result(pod_detach(name, DETACH_ANY, e), name, e);
 }
 
 static void print_pod(void *ctx, const char *pod, const char *why)

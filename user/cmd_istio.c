@@ -16,6 +16,7 @@
 #include "netns.h"
 #include "own_cgroup.h"
 #include "pod_compare.h"
+#include "pod_file.h"
 #include "validate.h"
 
 #define EXIT_NOT_VALID 126 /* Istio's repair controller looks for it */
@@ -95,33 +96,43 @@ static int find_attached(struct target *t, struct st_err *e)
 	return err == -ENOENT && !e->text[0] ? 0 : err;
 }
 
-/* By what name attach would call it. */
-static void name_by_cgroup(const char *cgroup, char name[ST_NAME_MAX])
+/* By what name attach would call it; empty if none could be attached. */
+static void name_of_wreck(const struct istio *i, struct target *t)
 {
+	struct st_err ignored = {};
+	const char *name = i->name;
 	char path[PATH_MAX];
 
-	if (realpath(cgroup, path))
-		snprintf(name, ST_NAME_MAX, "%.*s", ST_NAME_MAX - 1, strrchr(path, '/') + 1);
+	t->name[0] = '\0';
+	if (!name && !find_target(i, t, &ignored) && realpath(t->cgroup, path))
+		name = strrchr(path, '/') + 1;
+	if (name && !pod_check_name(name, &ignored))
+		snprintf(t->name, sizeof(t->name), "%s", name);
 }
 
-/* What is in the namespace, by whatever name. Where that cannot be said any more, as somebody
- * deleted pins, it is what attach would have called it.
+/* What is in the namespace, by whatever name. Links that no policy tells of any more, as a command was
+ * killed or somebody deleted pins, have but the name that attach would have given them: another pod may
+ * have that, and is left.
  */
 static int cleanup(const struct istio *i, struct st_err *e)
 {
-	struct st_err ignored = {};
+	struct st_err unreadable = {};
 	struct target t = {};
 	int err = check_bpffs(e);
 
 	if (err)
 		return err;
 	t.netns = i->netns && *i->netns ? i->netns : OWN_NETNS;
-	find_attached(&t, &ignored);
-	if (!t.is_attached && i->name)
-		snprintf(t.name, sizeof(t.name), "%.*s", ST_NAME_MAX - 1, i->name);
-	else if (!t.is_attached && !find_target(i, &t, &ignored))
-		name_by_cgroup(t.cgroup, t.name);
-	err = pod_check_name(t.name, &ignored) ? -ENOENT : pod_detach(t.name, 0, e);
+	err = find_attached(&t, &unreadable);
+	if (!t.is_attached)
+		name_of_wreck(i, &t);
+	if (err && !pod_is_linked_to(t.name, t.netns)) {
+		*e = unreadable;
+		return err;
+	}
+	err = -ENOENT;
+	if (t.name[0])
+		err = pod_detach(t.name, t.is_attached ? DETACH_ANY : DETACH_WRECK, e);
 	if (err && (err != -ENOENT || e->text[0]))
 		return err;
 	if (err)
@@ -138,8 +149,7 @@ static struct pod_spec spec_of(const struct target *t, const struct istio *i)
 							   : NULL,
 				  .cgroup = t->cgroup,
 				  .netns = t->netns,
-				  .resolv_conf = RESOLV_CONF,
-				  .group_file = "/etc/group",
+				  .root = "",
 				  .config = &i->policy };
 }
 
@@ -189,16 +199,11 @@ static int apply(const struct istio *i, struct st_err *e)
 /* The nameservers that count. Without any, Istio turns DNS capture off and warns. */
 static int read_resolvers(const struct config *c, struct addr_list *ret, struct st_err *e)
 {
-	FILE *f;
 	int err;
 
 	if (!c->redirect_dns || c->capture_all_dns)
 		return 0;
-	f = fopen(RESOLV_CONF, "re");
-	if (!f)
-		return err_sys(e, errno, "resolv.conf", RESOLV_CONF);
-	err = config_resolv_conf(f, &ret->v, &ret->nr, e);
-	fclose(f);
+	err = pod_file_resolvers("", RESOLV_CONF, &ret->v, &ret->nr, e);
 	if (!err && !ret->nr)
 		fprintf(stderr, "socktables: istio-iptables: " RESOLV_CONF
 				" has no nameserver: DNS is not captured\n");

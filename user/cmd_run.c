@@ -133,8 +133,7 @@ static int live(struct run *r, struct st_err *e)
 	struct pod_spec spec = { .name = r->place.name,
 				 .cgroup = r->place.dir,
 				 .netns = "/proc/self/ns/net",
-				 .resolv_conf = "/etc/resolv.conf",
-				 .group_file = "/etc/group",
+				 .root = "",
 				 .force = 1,
 				 .config = r->config };
 	struct st_err ignored = {};
@@ -155,7 +154,7 @@ static int live(struct run *r, struct st_err *e)
 		run_end(&r->command);
 		place_kill(&r->place); /* what it left must not go direct */
 		run_end(&r->proxy);
-		left = pod_detach(r->place.name, 0, err ? &ignored : e);
+		left = pod_detach(r->place.name, DETACH_ANY, err ? &ignored : e);
 		err = err ?: left;
 	}
 	run_end(&r->command);

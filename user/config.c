@@ -154,7 +154,7 @@ static int resolve_list(struct group_list *list, const char *flag,
 		if (err == -ENOENT)
 			return err_set(e, ENOENT, flag, g->name, "the pod has no such group");
 		if (err)
-			return err_sys(e, -err, flag, g->name);
+			return e->text[0] ? err : err_sys(e, -err, flag, g->name);
 		g->name[0] = '\0';
 	}
 	return 0;

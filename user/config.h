@@ -123,7 +123,7 @@ void config_free_owners(struct config *copy);
 int config_given(const struct config *c, const char *name);
 
 /* Turns the names of owner groups into gids. resolve returns 0 and the gid, or -errno: -ENOENT if
- * there is no such group. Returns 0, or -errno with e filled; groups resolved so far stay so.
+ * there is no such group; it may fill e itself. Returns 0, or -errno with e filled; groups resolved so far stay so.
  */
 int config_resolve_groups(struct config *c,
 			  int (*resolve)(void *ctx, const char *name, __u32 *ret_gid), void *ctx,
@@ -132,8 +132,8 @@ int config_resolve_groups(struct config *c,
 /* The nameservers of a resolv.conf, into a new array that the caller frees (NULL if there are
  * none). Lines are read as the C libraries read them, and what they ignore is ignored, but all
  * nameservers count, not only the first three, as in Istio. The scope of fe80::1%eth0 is dropped:
- * the address is matched on every interface. Returns 0, -ENOMEM or -EIO with e filled.
+ * the address is matched on every interface. PATH is for messages. Returns 0, or -errno with e filled.
  */
-int config_resolv_conf(FILE *f, struct addr **ret, size_t *nr, struct st_err *e);
+int config_resolv_conf(FILE *f, const char *path, struct addr **ret, size_t *nr, struct st_err *e);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "explain_cmd.h"
+#include "pod_file.h"
 #include "ruleset_impl.h"
 #include "values.h"
 
@@ -62,17 +63,9 @@ static int add_ifaces(const struct config *c, struct pod_facts *pod, struct st_e
 
 static int add_resolvers(const struct config *c, struct pod_facts *pod, struct st_err *e)
 {
-	FILE *f;
-	int err;
-
 	if (!c->resolv_conf)
 		return 0;
-	f = fopen(c->resolv_conf, "re");
-	if (!f)
-		return err_sys(e, errno, "resolv.conf", c->resolv_conf);
-	err = config_resolv_conf(f, &pod->resolvers, &pod->nr_resolvers, e);
-	fclose(f);
-	return err;
+	return pod_file_resolvers("", c->resolv_conf, &pod->resolvers, &pod->nr_resolvers, e);
 }
 
 static void set_iface(const struct config *c, const struct question *q, struct flow *f)

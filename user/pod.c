@@ -2,7 +2,6 @@
 /* A pod's policy: made, and replaced in a live pod. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <grp.h>
 #include <linux/membarrier.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,67 +18,12 @@
 #include "pod_impl.h"
 #include "pod_maps.h"
 
-/* The nameservers that DNS is captured to, if the policy wants to know them. */
-static int add_resolvers(const struct config *c, const char *resolv_conf, struct pod_facts *pod,
-			 struct st_err *e)
+/* Ids of owners are those of the pod's user namespace. */
+static int translate_ids(const struct netns *ns, struct config *c, struct st_err *e)
 {
-	const char *path = c->resolv_conf ? c->resolv_conf : resolv_conf;
-	FILE *f;
-	int err;
-
-	if (!c->redirect_dns || c->capture_all_dns || config_given(c, "dns-servers"))
-		return 0;
-	if (!path) {
-		err_hint(e, "give --dns-servers, --resolv-conf or --capture-all-dns");
-		return err_set(e, EINVAL, "nameservers", NULL,
-			       "the pod's resolv.conf is not known");
-	}
-	f = fopen(path, "re");
-	if (!f)
-		return err_sys(e, errno, "resolv.conf", path);
-	err = config_resolv_conf(f, &pod->resolvers, &pod->nr_resolvers, e);
-	fclose(f);
-	return err;
-}
-
-/* A gid by name, in a group file of the pod. */
-static int find_group(void *ctx, const char *name, __u32 *ret)
-{
-	struct group *g;
-	FILE *f = ctx;
-
-	rewind(f);
-	while ((g = fgetgrent(f))) {
-		if (strcmp(g->gr_name, name))
-			continue;
-		*ret = g->gr_gid;
-		return 0;
-	}
-	return -ENOENT;
-}
-
-static int no_group_file(void *ctx, const char *name, __u32 *ret)
-{
-	(void)ctx, (void)name, (void)ret;
-	return -ENODATA;
-}
-
-/* Names of owner groups mean those of the pod's own files, and its ids those of its user namespace. */
-static int resolve_ids(const struct pod_spec *spec, const struct netns *ns, struct config *c,
-		       struct st_err *e)
-{
-	FILE *f = spec->group_file ? fopen(spec->group_file, "re") : NULL;
 	struct idmap map;
-	int err;
+	int err = idmap_read(ns->fd, &map, e);
 
-	err = config_resolve_groups(c, f ? find_group : no_group_file, f, e);
-	if (f)
-		fclose(f);
-	if (err) {
-		err_hint(e, "give the group's number, or --pid of a process that has its name");
-		return err;
-	}
-	err = idmap_read(ns->fd, &map, e);
 	if (err)
 		return err;
 	err = idmap_translate(&map, c, e);
@@ -114,20 +58,19 @@ static int check_node(const struct netns *ns, struct policy *p, struct st_err *e
 		"in the host's own network namespace it would capture all that comes to the host");
 }
 
-int pod_make_rules(const struct pod_spec *spec, const struct netns *ns, struct ruleset *rs,
+int pod_make_rules(struct pod_inputs *in, const struct netns *ns, struct ruleset *rs,
 		   struct st_err *e)
 {
 	struct pod_facts facts = {};
-	struct config c;
-	int err = config_copy_owners(spec->config, &c, e);
+	int err = translate_ids(ns, &in->c, e);
 
-	err = err ?: resolve_ids(spec, ns, &c, e);
-	err = err ?: netns_facts(ns, c.dual_stack, &facts, e);
-	err = err ?: add_resolvers(&c, spec->resolv_conf, &facts, e);
-	err = err ?: ruleset_make(&c, &facts, rs, e);
+	err = err ?: netns_facts(ns, in->c.dual_stack, &facts, e);
+	facts.resolvers = in->resolvers;
+	facts.nr_resolvers = in->nr_resolvers;
+	err = err ?: ruleset_make(&in->c, &facts, rs, e);
+	facts.resolvers = NULL; /* they stay in's */
 	err = err ?: check_node(ns, &rs->policy, e);
 	netns_facts_free(&facts);
-	config_free_owners(&c);
 	if (!err)
 		rs->policy.id = new_id();
 	return err;
@@ -298,36 +241,46 @@ int pod_replace_rules(const struct datapath *dp, const struct netns *ns, const s
 	return finish_replace(dp, ns, old, p, spare, e);
 }
 
-int pod_update(const struct pod_spec *spec, struct st_err *e)
+static int update_locked(const struct datapath *dp, const char *name, struct pod_inputs *in,
+			 struct st_err *e)
 {
 	struct ruleset rs = {};
-	struct datapath dp;
 	struct policy old;
 	struct netns ns;
-	int lock, err;
 	__u64 cookie;
+	int err = maps_find_policy(dp, name, &cookie, &old, e);
 
-	lock = bpffs_lock(1, e);
-	if (lock < 0)
-		return lock;
-	err = datapath_open(&dp, e);
-	if (!err) {
-		err = maps_find_policy(&dp, spec->name, &cookie, &old, e);
-		if (!err && !(old.flags & POLICY_ACTIVE))
-			err = err_set(e, EIO, "pod", spec->name,
-				      old.flags & POLICY_DRAINING ? "is being detached"
-								  : "attach did not complete");
-		if (!err && netns_find(old.netns_dev, old.netns_ino, cookie, &ns, e))
-			err = err_set(e, ESTALE, "pod", spec->name,
-				      "its network namespace is gone");
-		else if (!err) {
-			err = pod_make_rules(spec, &ns, &rs, e);
-			err = err ?: pod_replace_rules(&dp, &ns, &old, &rs, e);
-			ruleset_free(&rs);
-			netns_close(&ns);
+	if (err)
+		return err;
+	if (!(old.flags & POLICY_ACTIVE))
+		return err_set(e, EIO, "pod", name,
+			       old.flags & POLICY_DRAINING ? "is being detached"
+							   : "attach did not complete");
+	if (netns_find(old.netns_dev, old.netns_ino, cookie, &ns, e))
+		return err_set(e, ESTALE, "pod", name, "its network namespace is gone");
+	err = pod_make_rules(in, &ns, &rs, e);
+	err = err ?: pod_replace_rules(dp, &ns, &old, &rs, e);
+	ruleset_free(&rs);
+	netns_close(&ns);
+	return err;
+}
+
+int pod_update(const struct pod_spec *spec, struct st_err *e)
+{
+	struct pod_inputs in;
+	struct datapath dp;
+	int lock, err = pod_inputs_read(spec, &in, e);
+
+	lock = err ? err : bpffs_lock(1, e);
+	err = lock;
+	if (lock >= 0) {
+		err = datapath_open(&dp, e);
+		if (!err) {
+			err = update_locked(&dp, spec->name, &in, e);
+			datapath_close(&dp);
 		}
-		datapath_close(&dp);
+		close(lock);
 	}
-	close(lock);
+	pod_inputs_free(&in);
 	return err;
 }

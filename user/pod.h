@@ -19,12 +19,11 @@
 struct netns;
 
 struct pod_spec {
-	const char *name;	 /* NULL: the cgroup's last component */
-	const char *cgroup;	 /* a cgroup v2 directory */
-	const char *netns;	 /* a network namespace's file */
-	const char *resolv_conf; /* the pod's, for a policy that needs it; NULL: not known */
-	const char *group_file;	 /* the pod's, for groups given by name; NULL: not known */
-	int force;		 /* also in the host's own namespace */
+	const char *name;   /* NULL: the cgroup's last component */
+	const char *cgroup; /* a cgroup v2 directory */
+	const char *netns;  /* a network namespace's file */
+	const char *root;   /* where the pod's own files are: see pod_file.h; NULL: not known */
+	int force;	    /* also in the host's own namespace */
 	const struct config *config;
 };
 
@@ -55,7 +54,7 @@ int pod_check_name(const char *name, struct st_err *e);
  */
 int pod_attach(const struct pod_spec *spec, struct st_err *e);
 
-/* -ENOENT: not attached. Only name, config and resolv_conf of spec are used. */
+/* -ENOENT: not attached. Only name, config and root of spec are used. */
 int pod_update(const struct pod_spec *spec, struct st_err *e);
 
 /* Looks at the pod's addresses, routes and interfaces again; if they are not what the policy was made
@@ -77,10 +76,14 @@ struct pod_change {
 int pod_has_changed(const struct datapath *dp, const struct netns *ns, const struct policy *p,
 		    struct pod_change *ret, struct st_err *e);
 
-/* -ENOENT: not attached. Works on whatever part of the pod is there. With only_drained, a pod that was
- * attached again since pod_drain() is left: -ECANCELED.
- */
-int pod_detach(const char *name, int only_drained, struct st_err *e);
+enum detach_what {
+	DETACH_ANY,
+	DETACH_DRAINED, /* a pod that was attached again since pod_drain() is left: -ECANCELED */
+	DETACH_WRECK,	/* links that no policy belongs to; a pod is left: -ENOENT */
+};
+
+/* -ENOENT: not attached. Works on whatever part of the pod is there. */
+int pod_detach(const char *name, enum detach_what what, struct st_err *e);
 
 /* Stops redirecting new connections of the pod, or of all pods (NULL), and returns when no redirected
  * connection of theirs is left, or after so many seconds; *ret_left is how many there are still. DNS

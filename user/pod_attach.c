@@ -287,6 +287,7 @@ static int attach_locked(struct attaching *a, const struct pod_spec *spec, struc
 int pod_attach(const struct pod_spec *spec, struct st_err *e)
 {
 	struct attaching a = { .cgroup = -1, .ns.fd = -1 };
+	struct pod_inputs in = {};
 	struct st_err ignored = {};
 	int lock, err;
 
@@ -297,10 +298,11 @@ int pod_attach(const struct pod_spec *spec, struct st_err *e)
 	if (a.cgroup < 0)
 		return a.cgroup;
 	err = netns_open(spec->netns, spec->force, &a.ns, e);
+	err = err ?: pod_inputs_read(spec, &in, e);
 	lock = err ? err : take_lock(e);
 	if (lock >= 0) {
 		bpffs_pod_dir(a.name, a.dir);
-		err = pod_make_rules(spec, &a.ns, &a.rules,
+		err = pod_make_rules(&in, &a.ns, &a.rules,
 				     e); /* what changes later, the agent sees */
 		err = err ?: datapath_ensure(&a.dp, e);
 		err = err ?: attach_locked(&a, spec, e);
@@ -311,6 +313,7 @@ int pod_attach(const struct pod_spec *spec, struct st_err *e)
 	} else {
 		err = lock;
 	}
+	pod_inputs_free(&in);
 	ruleset_free(&a.rules);
 	netns_close(&a.ns);
 	close(a.cgroup);

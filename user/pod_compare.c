@@ -5,7 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <bpf/bpf.h>
+
+#include "bpffs.h"
+#include "enter.h"
 #include "pod_impl.h"
 #include "pod_maps.h"
 #include "ruleset_impl.h"
@@ -98,6 +103,25 @@ int pod_name_of_netns(const char *netns, char name[ST_NAME_MAX], struct st_err *
 	return err;
 }
 
+int pod_is_linked_to(const char *name, const char *netns)
+{
+	struct bpf_link_info info = {};
+	char dir[PATH_MAX], path[PATH_MAX + 32];
+	__u32 size = sizeof(info);
+	struct stat st;
+	int fd, is = 0;
+
+	bpffs_pod_dir(name, dir);
+	snprintf(path, sizeof(path), "%s/" INBOUND_NAME, dir);
+	fd = bpf_obj_get(path);
+	if (fd < 0)
+		return 0;
+	if (!stat(netns, &st) && !bpf_obj_get_info_by_fd(fd, &info, &size))
+		is = info.type == BPF_LINK_TYPE_NETNS && info.netns.netns_ino == (__u32)st.st_ino;
+	close(fd);
+	return is;
+}
+
 /* On cgroup2 the inode is the id. A pod at another cgroup is for attach to refuse. */
 static int is_at(const struct policy *p, const char *cgroup)
 {
@@ -109,6 +133,7 @@ static int is_at(const struct policy *p, const char *cgroup)
 int pod_compare(const struct pod_spec *spec, enum pod_likeness *ret, struct st_err *e)
 {
 	struct ruleset want = {};
+	struct pod_inputs in;
 	struct found f = {};
 	struct netns ns;
 	int err = netns_open(spec->netns, spec->force, &ns, e);
@@ -120,9 +145,11 @@ int pod_compare(const struct pod_spec *spec, enum pod_likeness *ret, struct st_e
 	if (!err && (!f.whole || !is_at(&f.rs.policy, spec->cgroup))) {
 		*ret = POD_NONE;
 	} else if (!err) {
-		err = pod_make_rules(spec, &ns, &want, e);
+		err = pod_inputs_read(spec, &in, e);
+		err = err ?: pod_make_rules(&in, &ns, &want, e);
 		if (!err)
 			*ret = compare(&f.rs, &want);
+		pod_inputs_free(&in);
 	}
 	ruleset_free(&f.rs);
 	ruleset_free(&want);

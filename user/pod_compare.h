@@ -15,6 +15,11 @@ enum pod_likeness {
 /* The name under which the namespace of that file is attached. -ENOENT (e untouched): it is not. */
 int pod_name_of_netns(const char *netns, char name[ST_NAME_MAX], struct st_err *e);
 
+/* 1 if the pod of that name, of which there may be nothing but links, is linked to the namespace of that
+ * file; else, and if that cannot be said, 0.
+ */
+int pod_is_linked_to(const char *name, const char *netns);
+
 /* Compares what is attached in spec->netns with what pod_attach() would make of spec now. Returns
  * 0, or -errno with e filled.
  */

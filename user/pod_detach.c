@@ -105,7 +105,8 @@ int pod_remove_datapath_if_unused(struct datapath *dp, struct st_err *e)
 	return remove_datapath(dp, e);
 }
 
-static int detach_locked(struct datapath *dp, const char *name, int only_drained, struct st_err *e)
+static int detach_locked(struct datapath *dp, const char *name, enum detach_what what,
+			 struct st_err *e)
 {
 	char dir[PATH_MAX];
 	struct policy p;
@@ -116,7 +117,9 @@ static int detach_locked(struct datapath *dp, const char *name, int only_drained
 	err = datapath_open_rest(dp, e);
 	err = err ?: bpffs_remove(ST_DIR_NEW, e);
 	err = err ?: maps_find_policy(dp, name, &cookie, &p, e);
-	if (!err && only_drained && p.flags & POLICY_ACTIVE) {
+	if (!err && what == DETACH_WRECK)
+		return -ENOENT;
+	if (!err && what == DETACH_DRAINED && p.flags & POLICY_ACTIVE) {
 		err = err_set(e, ECANCELED, "pod", name, "was attached again meanwhile");
 	} else if (!err) {
 		err = pod_remove(dp, name, cookie, &p, e);
@@ -129,7 +132,7 @@ static int detach_locked(struct datapath *dp, const char *name, int only_drained
 	return err ?: pod_remove_datapath_if_unused(dp, e);
 }
 
-int pod_detach(const char *name, int only_drained, struct st_err *e)
+int pod_detach(const char *name, enum detach_what what, struct st_err *e)
 {
 	struct datapath dp;
 	int lock, err;
@@ -139,7 +142,7 @@ int pod_detach(const char *name, int only_drained, struct st_err *e)
 	lock = bpffs_lock(1, e);
 	if (lock < 0)
 		return lock;
-	err = detach_locked(&dp, name, only_drained, e);
+	err = detach_locked(&dp, name, what, e);
 	datapath_close(&dp);
 	close(lock);
 	return err;

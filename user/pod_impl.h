@@ -1,13 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the verbs of pod.h share. All of it under the exclusive lock. */
+/* What the verbs of pod.h share. All of it under the exclusive lock, but for pod_inputs_read(). */
 #ifndef SOCKTABLES_POD_IMPL_H
 #define SOCKTABLES_POD_IMPL_H
 
 #include "netns.h"
 #include "pod.h"
 
-/* The spec's policy for the pod in that namespace, with ids of its own. */
-int pod_make_rules(const struct pod_spec *spec, const struct netns *ns, struct ruleset *rs,
+/* What the spec asks for, with what its policy needs of the pod's files. */
+struct pod_inputs {
+	struct config c; /* all groups are numbers; its other lists are the spec's */
+	struct addr *resolvers;
+	size_t nr_resolvers;
+};
+
+/* Reads files, which may take for ever: nobody shall wait for a lock meanwhile. The caller calls
+ * pod_inputs_free(), also after a failure.
+ */
+int pod_inputs_read(const struct pod_spec *spec, struct pod_inputs *ret, struct st_err *e);
+void pod_inputs_free(struct pod_inputs *in);
+
+/* The policy for the pod in that namespace, with an id of its own. Once: it turns ids of the pod's user
+ * namespace into the node's.
+ */
+int pod_make_rules(struct pod_inputs *in, const struct netns *ns, struct ruleset *rs,
 		   struct st_err *e);
 
 /* A new policy for an attached pod: its lists first, then the switch, then away with the old ones. */

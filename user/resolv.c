@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Reads a resolv.conf. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,7 +45,8 @@ static int add_server(struct addr **array, size_t *nr, const struct addr *server
 	return 0;
 }
 
-int config_resolv_conf(FILE *f, struct addr **ret, size_t *ret_nr, struct st_err *e)
+int config_resolv_conf(FILE *f, const char *path, struct addr **ret, size_t *ret_nr,
+		       struct st_err *e)
 {
 	struct addr *array = NULL, server;
 	char *line = NULL, *text;
@@ -56,12 +58,12 @@ int config_resolv_conf(FILE *f, struct addr **ret, size_t *ret_nr, struct st_err
 		if (text && parse_server(text, &server))
 			err = add_server(&array, &nr, &server);
 	}
+	if (!err && !feof(f)) /* without memory getline() sets no error indicator */
+		err = -errno;
 	free(line);
-	if (!err && ferror(f))
-		err = -EIO;
 	if (err) {
 		free(array);
-		return err_sys(e, -err, "resolv.conf", NULL);
+		return err_sys(e, -err, "resolv.conf", path);
 	}
 	*ret = array;
 	*ret_nr = nr;

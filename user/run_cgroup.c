@@ -160,7 +160,7 @@ static int sweep(const char *parent, struct st_err *e)
 	note_directories(s, parent);
 	for (i = 0; i < s->nr; i++) {
 		kill_all(s->dirs[i], "/command"); /* or it would go direct */
-		pod_detach(s->names[i], 0, &ignored);
+		pod_detach(s->names[i], DETACH_ANY, &ignored);
 		remove_cgroups(s->dirs[i]);
 	}
 	free(s);

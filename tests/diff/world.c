@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* See world.h. */
 #include "world.h"
+#include "../../user/pod_file.h"
 
 #include <err.h>
-#include <errno.h>
 #include <string.h>
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
@@ -49,17 +49,10 @@ static void fill_pod(struct world *w)
 
 static int read_resolvers(struct world *w, struct st_err *e)
 {
-	FILE *f;
-	int err;
-
 	if (!w->config.resolv_conf)
 		return 0;
-	f = fopen(w->config.resolv_conf, "re");
-	if (!f)
-		return err_sys(e, errno, "resolv.conf", w->config.resolv_conf);
-	err = config_resolv_conf(f, &w->pod.resolvers, &w->pod.nr_resolvers, e);
-	fclose(f);
-	return err;
+	return pod_file_resolvers("", w->config.resolv_conf, &w->pod.resolvers,
+				  &w->pod.nr_resolvers, e);
 }
 
 void world_init(struct world *w, int argc, char **argv)

@@ -323,6 +323,26 @@ cleans() {
 	not_captured
 }
 
+# Another pod may have the name that this one would have had.
+leaves_others() {
+	local long
+	has "$(istio --cleanup-only --name idle)" '^not captured, nothing to clean up$'
+	same idle "$(attached)"
+	mkdir -p "$CG/other/idle"
+	has "$(in_cgroup other/idle "$ST" istio-iptables --cleanup-only)" '^not captured, nothing to clean up$'
+	same idle "$(attached)"
+	printf -v long '%0127d' 0
+	"$ST" attach --cgroup "$CG/idle2" --netns /run/netns/idle2 --name "$long"
+	has "$(istio --cleanup-only --name "${long}1")" '^not captured, nothing to clean up$'
+	"$ST" status "$long"
+	"$ST" detach "$long"
+	# whose it is cannot be read
+	mv "$PINS/st_policy" "$PINS/st_hidden"
+	says 1 "pin '$PINS/st_policy': No such file or directory" --cleanup-only --name idle
+	mv "$PINS/st_hidden" "$PINS/st_policy"
+	"$ST" status idle
+}
+
 # What comes by a pipe can be read only once.
 lists_by_pipe() {
 	local before
@@ -339,6 +359,8 @@ fresh "a list comes by a pipe" lists_by_pipe
 fresh "a second run changes nothing; another policy needs --reconcile or --force-apply" again
 fresh "every flag makes another policy" differences
 fresh "new addresses of the pod are taken up, and are not another policy" moved
+pod_make idle2
+fresh "--cleanup-only leaves other pods of that name" leaves_others
 fresh "--cleanup-only removes it, under whatever name, and is content if there is nothing" cleans
 
 outside_start web

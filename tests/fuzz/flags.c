@@ -223,7 +223,7 @@ static void fuzz_resolv(char *text, size_t n)
 	struct st_err e = { 0 };
 	size_t nr, nr_again, size, i;
 
-	CHECK(!config_resolv_conf(f, &v, &nr, &e));
+	CHECK(!config_resolv_conf(f, "-", &v, &nr, &e));
 	fclose(f);
 	f = open_memstream(&printed, &size);
 	for (i = 0; i < nr; i++) {
@@ -233,7 +233,7 @@ static void fuzz_resolv(char *text, size_t n)
 	fputs("\n", f);
 	fclose(f);
 	f = bytes_open(printed, size);
-	CHECK(!config_resolv_conf(f, &again, &nr_again, &e));
+	CHECK(!config_resolv_conf(f, "-", &again, &nr_again, &e));
 	CHECK(nr == nr_again);
 	for (i = 0; i < nr; i++)
 		CHECK(addr_equal(&v[i], &again[i]));

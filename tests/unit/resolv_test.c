@@ -55,7 +55,7 @@ static void one_file(void **state)
 	assert_non_null(f);
 	fputs(file->text, f);
 	rewind(f);
-	assert_int_equal(config_resolv_conf(f, &v, &nr, &e), 0);
+	assert_int_equal(config_resolv_conf(f, "/etc/resolv.conf", &v, &nr, &e), 0);
 	fclose(f);
 	for (i = 0; i < nr; i++) {
 		addr_print(&v[i], text);
@@ -75,8 +75,8 @@ static void test_unreadable(void **state)
 
 	(void)state;
 	assert_non_null(f);
-	assert_int_equal(config_resolv_conf(f, &v, &nr, &e), -EIO);
-	assert_string_equal(e.text, "resolv.conf: Input/output error");
+	assert_int_equal(config_resolv_conf(f, "/", &v, &nr, &e), -EISDIR);
+	assert_string_equal(e.text, "resolv.conf '/': Is a directory");
 	fclose(f);
 }
 
