@@ -118,12 +118,29 @@ static int set_ipv6(void *ctx, const struct option_row *row, const char *value, 
 	return config_mark(ctx, row);
 }
 
+/* Why marked packets would not find the proxy; NULL if they will. A rule for mark 0 is one for all packets,
+ * and a route in one of the kernel's own tables (include/uapi/linux/rtnetlink.h) is one, too.
+ */
+static const char *wrong_way(const struct config *c)
+{
+	if (!c->tproxy)
+		return NULL;
+	if (!c->tproxy_mark)
+		return "TPROXY needs a mark that is not 0";
+	if (!c->tproxy_table || (c->tproxy_table >= 253 && c->tproxy_table <= 255))
+		return "TPROXY needs a table of its own, not 0 or 253 to 255";
+	return NULL;
+}
+
 /* To Istio everything but TPROXY is REDIRECT; here a typing error is told. */
 static int set_mode(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
 {
+	struct config *c = ctx;
+
 	if (!*value || !strcmp(value, "REDIRECT") || !strcmp(value, "TPROXY")) {
-		((struct config *)ctx)->tproxy = !strcmp(value, "TPROXY");
-		return config_mark(ctx, row);
+		c->tproxy = !strcmp(value, "TPROXY");
+		return wrong_way(c) ? config_refuse(e, row, value, wrong_way(c))
+				    : config_mark(ctx, row);
 	}
 	if (!strcmp(value, "NONE")) {
 		err_hint(e, "-b '' -i '' --redirect-dns=false captures nothing");
@@ -133,11 +150,12 @@ static int set_mode(void *ctx, const struct option_row *row, const char *value, 
 	return config_refuse(e, row, value, "not an interception mode: REDIRECT or TPROXY");
 }
 
-static int set_number(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
+static int set_way(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
 {
 	if (number_parse(value, 0, 4294967295U, config_field(ctx, row)))
 		return config_refuse(e, row, value, "not a number from 0 to 4294967295");
-	return config_mark(ctx, row);
+	return wrong_way(ctx) ? config_refuse(e, row, value, wrong_way(ctx))
+			      : config_mark(ctx, row);
 }
 
 #define AT(member) offsetof(struct config, member)
@@ -174,10 +192,10 @@ const struct option_row config_options[] = {
 	  config_set_interfaces, AT(ifaces) },
 	{ "kube-virt-interfaces", 'k', "NAMES", "refused: forwarded traffic has no socket",
 	  config_set_virtual, 0 },
-	{ "istio-inbound-tproxy-mark", 't', "MARK", "of no effect without TPROXY", set_number,
+	{ "istio-inbound-tproxy-mark", 't', "MARK", "of no effect without TPROXY", set_way,
 	  AT(tproxy_mark) },
-	{ "istio-inbound-tproxy-route-table", 'r', "TABLE", "of no effect without TPROXY",
-	  set_number, AT(tproxy_table) },
+	{ "istio-inbound-tproxy-route-table", 'r', "TABLE", "of no effect without TPROXY", set_way,
+	  AT(tproxy_table) },
 	{ "redirect-dns", 0, NULL, "DNS to the proxy's agent on 15053 [true]", set_bool,
 	  AT(redirect_dns) },
 	{ "capture-all-dns", 0, NULL, "any port 53, not only the pod's resolvers [true]", set_bool,

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -170,6 +171,8 @@ static int change_route(const struct policy *p, int family, int on, struct st_er
 	char buf[MNL_SOCKET_BUFFER_SIZE];
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
 	struct rtmsg *rt;
+	char table[16];
+	int err;
 
 	nlh->nlmsg_type = on ? RTM_NEWROUTE : RTM_DELROUTE;
 	rt = mnl_nlmsg_put_extra_header(nlh, sizeof(*rt));
@@ -179,7 +182,16 @@ static int change_route(const struct policy *p, int family, int on, struct st_er
 	rt->rtm_type = RTN_LOCAL;
 	mnl_attr_put_u32(nlh, RTA_TABLE, p->tproxy_table);
 	mnl_attr_put_u32(nlh, RTA_OIF, if_nametoindex("lo"));
-	return request(nlh, on, "route for the TPROXY mark", NULL, e);
+	err = request(nlh, on, "route for the TPROXY mark", NULL, e);
+	if (err || !on)
+		return err;
+	/* If the table has a default route already, that is not changed. */
+	err = look(RTM_GETROUTE, family, on_default, p, e);
+	if (err)
+		return err < 0 ? err : 0;
+	snprintf(table, sizeof(table), "%u", p->tproxy_table);
+	err_hint(e, "-r names another table");
+	return err_set(e, EEXIST, "table", table, "has another default route");
 }
 
 static int change_rule4(const struct policy *p, int on, struct st_err *e)

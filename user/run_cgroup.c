@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,40 +20,50 @@
 
 #define PREFIX "run-" /* of the pods' names; behind it the process id of who runs it */
 
-/* Until nobody is left, as who is killed may just have forked; 0 is who is ending. */
+/* All in that cgroup and in what they made below it, who just fork included (since Linux 5.14). Those that
+ * are ending are still there for a moment.
+ */
 static void kill_all(const char *dir, const char *part)
 {
 	char path[PATH_MAX + 32], line[32];
-	int tries, left = 1;
+	int fd, tries, left = 1;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "%s%s/cgroup.procs", dir, part);
+	snprintf(path, sizeof(path), "%s%s/cgroup.kill", dir, part);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (write(fd, "1", 1) < 0)
+		left = 0;
+	close(fd);
+	snprintf(path, sizeof(path), "%s%s/cgroup.events", dir, part);
 	for (tries = 0; tries < 200 && left; tries++) {
 		if (tries)
 			poll(NULL, 0, 10);
-		left = 0;
 		f = fopen(path, "re");
-		for (; f && fgets(line, sizeof(line), f); left++)
-			if (atoi(line) > 0)
-				kill(atoi(line), SIGKILL);
+		left = 0;
+		while (f && fgets(line, sizeof(line), f))
+			left |= !strcmp(line, "populated 1\n");
 		if (f)
 			fclose(f);
 	}
 }
 
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	int tries;
+
+	(void)st, (void)ftw;
+	for (tries = 0; type == FTW_DP && tries < 100 && rmdir(path) && errno == EBUSY; tries++)
+		poll(NULL, 0, 10);
+	return 0;
+}
+
+/* With what the command made below it. */
 static void remove_cgroups(const char *dir)
 {
-	static const char *const parts[] = { "/command", "/proxy", "" };
-	char path[PATH_MAX + 16];
-	int i, tries;
-
-	for (i = 0; i < 3; i++) {
-		if (i < 2)
-			kill_all(dir, parts[i]);
-		snprintf(path, sizeof(path), "%s%s", dir, parts[i]);
-		for (tries = 0; tries < 100 && rmdir(path) && errno == EBUSY; tries++)
-			poll(NULL, 0, 10);
-	}
+	kill_all(dir, "");
+	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
 /* Who runs holds a lock on the directory, which ends with it in whatever way it ends. */

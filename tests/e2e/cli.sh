@@ -172,6 +172,11 @@ wrong_policy() {
 		-m tproxy|-m/--istio-inbound-interception-mode 'tproxy': not an interception mode: REDIRECT or TPROXY
 		-k eth1|-k/--kube-virt-interfaces 'eth1': forwarded traffic has no socket that could be redirected
 		-t x|-t/--istio-inbound-tproxy-mark 'x': not a number from 0 to 4294967295
+		-m TPROXY -t 0|-t/--istio-inbound-tproxy-mark '0': TPROXY needs a mark that is not 0
+		-t 0 -m TPROXY|-m/--istio-inbound-interception-mode 'TPROXY': TPROXY needs a mark that is not 0
+		-m TPROXY -r 0|-r/--istio-inbound-tproxy-route-table '0': TPROXY needs a table of its own, not 0 or 253 to 255
+		-m TPROXY -r 253|-r/--istio-inbound-tproxy-route-table '253': TPROXY needs a table of its own, not 0 or 253 to 255
+		-r 255 -m TPROXY|-m/--istio-inbound-interception-mode 'TPROXY': TPROXY needs a table of its own, not 0 or 253 to 255
 		--ipv6=maybe|--ipv6 'maybe': not auto, on or off
 		--redirect-dns=2|--redirect-dns '2': neither true nor false
 		--dns-servers 1.2.3|--dns-servers '1.2.3': not an IPv4 or IPv6 address

@@ -142,6 +142,20 @@ left_running() {
 	has "$(< "$TMP/dialled")" ' proxy copy'
 	not grep -m 3 " outside copy" "$TMP/dialled"
 	nothing_stays
+	# in cgroups that the command made
+	# shellcheck disable=SC2016 # for the inner shell
+	same 0 "$(status_of run --proxy "$PROXY" -- sh -c 'at=$(echo '"$CG"'/web/socktables-run-*/command) &&
+		mkdir -p "$at/deep/deeper" && { setsid sleep 63 > /dev/null 2>&1 & } && echo $! > "$at/deep/deeper/cgroup.procs"')"
+	not pgrep -f '^sleep 63'
+	nothing_stays
+}
+
+# As some daemons start their children
+child_signal_ignored() {
+	trap '' CHLD
+	same 7 "$(status_of timeout 20 nsenter --net=/run/netns/web "$ST" run --cgroup-parent "$CG/web" --proxy "$PROXY" -- sh -c 'exit 7')"
+	trap - CHLD
+	nothing_stays
 }
 
 refused() {
@@ -232,6 +246,7 @@ check "exit status" exit_status
 check "signals" signals
 check "killed with SIGKILL" killed
 check "what the command leaves running" left_running
+check "SIGCHLD is ignored by who starts it" child_signal_ignored
 check "what is refused" refused
 check "a service and its proxy in one slice" slice
 check "HAProxy" haproxy

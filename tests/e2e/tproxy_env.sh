@@ -91,8 +91,20 @@ other_mark() {
 	tproxy_start a
 }
 
+# Without Istio's own route the marked packets would go by whatever other default route the table has.
+other_route() {
+	local before
+	ip -n a route add default dev eth0 table 133
+	before=$(environment)
+	one_line 1 "attach: table '133': has another default route" attach a -m TPROXY
+	same "$before" "$(environment)"
+	nothing_left a
+	ip -n a route del default dev eth0 table 133
+}
+
 pod_make a
 parts_start a
+check "another default route in the table is refused" other_route
 
 check "-t and -r: a proxy with another mark" other_mark
 check "rules, routes, settings and ::6 are made, and removed by detach" tproxy_made
