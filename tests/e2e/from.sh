@@ -38,6 +38,22 @@ many() {
 	"$ST" detach --all
 }
 
+# A pipe can be read once: what was looked at is what is attached.
+piped() {
+	local status=0
+	{ pod_line a "-b @/dev/fd/3" && pod_line b; } > "$TMP/pods"
+	"$ST" attach --from "$TMP/pods" 3< <(echo 80,81)
+	has "$("$ST" status a)" 'inbound +TCP ports 80, 81 '
+	"$ST" detach --all
+	mkfifo "$TMP/fifo"
+	pod_line a "-b @$TMP/fifo" > "$TMP/pods"
+	echo 80,81 > "$TMP/fifo" &
+	timeout 20 "$ST" attach --from "$TMP/pods" || status=$?
+	same 0 "$status" "a named pipe"
+	has "$("$ST" status a)" 'inbound +TCP ports 80, 81 '
+	"$ST" detach --all
+}
+
 # wrong TEXT LINE...: a file with these lines is refused with that, and nothing is attached
 wrong() {
 	local text=$1
@@ -86,6 +102,7 @@ for pod in a b c; do
 	pod_make "$pod"
 done
 check "each line is a pod with its flags" many
+check "a list in a pipe" piped
 check "a line that is wrong: nothing is attached" refused
 check "a pod that cannot be attached: the others are" one_fails
 check "how far it has come, on a terminal alone" progress
