@@ -193,12 +193,18 @@ static void free_line(void *parsed)
 
 static const struct pods_line_ops line_ops = { parse_line, attach_line, free_line };
 
+/* Whether anything stands beside --from. */
+static int given_more(const struct attach_args *a, const struct config *c)
+{
+	return a->cgroup || a->netns || a->pid || a->name || a->force || c->given;
+}
+
 int cmd_attach(const struct command *self, int argc, char **argv, struct st_err *e)
 {
 	struct attach_args a = {};
 	struct config config;
 	void *ctx[] = { &a, &config };
-	int status, n, given = argc;
+	int status, n;
 	char **args;
 
 	if (config_init(&config, e))
@@ -206,7 +212,7 @@ int cmd_attach(const struct command *self, int argc, char **argv, struct st_err 
 	n = cmd_parse(self, ctx, argc, argv, &args, &status, e);
 	if (n >= 0) {
 		status = EXIT_USAGE;
-		if (a.from && (n || given > 3))
+		if (a.from && (n || given_more(&a, &config)))
 			err_set(e, EINVAL, "--from", a.from, "stands alone: flags are in the file");
 		else if (a.from)
 			status = cmd_begin(self, e) ? EXIT_FAILED

@@ -64,6 +64,7 @@ wrong() {
 }
 
 refused() {
+	local flag
 	wrong "flags: --cgroup and --netns, or --pid, are needed" "--name b"
 	wrong "flag '--from': not in a file" "$(pod_line b) --from $TMP/other"
 	wrong "flag '--help': not in a file" "--help"
@@ -71,6 +72,11 @@ refused() {
 	wrong "argument 'x': not expected" "$(pod_line b) x"
 	one_line 2 "attach: --from '$TMP/pods': stands alone: flags are in the file" \
 		"$ST" attach --from "$TMP/pods" -p 15101
+	for flag in -b80 --cgroup="$CG/a" --netns=/run/netns/a --pid=1 --name=a --force a; do
+		one_line 2 "attach: --from '$TMP/pods': stands alone: flags are in the file" \
+			"$ST" attach --from="$TMP/pods" "$flag"
+	done
+	same "" "$(attached)"
 	one_line 1 "attach: file of pods '$TMP/nowhere': No such file or directory" "$ST" attach --from "$TMP/nowhere"
 }
 
