@@ -94,11 +94,17 @@ static int read_lines(FILE *in, struct pods_file *f, struct st_err *e)
 {
 	size_t size = 0, number;
 	char *line = NULL;
+	ssize_t got;
 	int err = 0;
 
-	for (number = 1; !err && getline(&line, &size, in) >= 0; number++)
-		err = add_line(f, number, line, e);
-	if (!err && ferror(in))
+	for (number = 1; !err && (got = getline(&line, &size, in)) >= 0; number++) {
+		if (strlen(line) == (size_t)got)
+			err = add_line(f, number, line, e);
+		else
+			err = err_set(e, EINVAL, "file of pods", NULL, "line %zu has a NUL byte",
+				      number);
+	}
+	if (!err && !feof(in)) /* without memory getline() sets no error indicator */
 		err = err_sys(e, errno, "file of pods", NULL);
 	free(line);
 	return err;
@@ -156,7 +162,7 @@ int pods_file_run(const char *path, const struct pods_line_ops *ops, void *ctx, 
 		return EXIT_FAILED;
 	}
 	err = read_lines(in, &f, e);
-	status = err ? EXIT_FAILED : parse_all(&f, e);
+	status = err == -EINVAL ? EXIT_USAGE : err ? EXIT_FAILED : parse_all(&f, e);
 	if (in != stdin)
 		fclose(in);
 	if (status == EXIT_DONE)

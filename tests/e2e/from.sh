@@ -80,6 +80,17 @@ refused() {
 	one_line 1 "attach: file of pods '$TMP/nowhere': No such file or directory" "$ST" attach --from "$TMP/nowhere"
 }
 
+# What is not read must not look like the end: a policy without its last flags, a node without its last pods.
+cut_off() {
+	{ pod_line a "-p 15101" && printf '%s \0-b 80\n' "$(pod_line b)"; } > "$TMP/pods"
+	one_line 2 "attach: file of pods: line 2 has a NUL byte" "$ST" attach --from "$TMP/pods"
+	one_line 1 "attach: file of pods: Is a directory" "$ST" attach --from "$TMP"
+	{ pod_line a && head -c 50M /dev/zero | tr '\0' '#'; } > "$TMP/pods"
+	one_line 1 "attach: file of pods: Cannot allocate memory" "$BASH" -c \
+		"ulimit -v 50000 && exec '$ST' attach --from '$TMP/pods'"
+	same "" "$(attached)"
+}
+
 one_fails() {
 	local status=0
 	{
@@ -110,6 +121,7 @@ done
 check "each line is a pod with its flags" many
 check "a list in a pipe" piped
 check "a line that is wrong: nothing is attached" refused
+check "what cannot be read: nothing is attached" cut_off
 check "a pod that cannot be attached: the others are" one_fails
 check "how far it has come, on a terminal alone" progress
 finish
