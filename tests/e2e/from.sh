@@ -52,6 +52,10 @@ piped() {
 	same 0 "$status" "a named pipe"
 	has "$("$ST" status a)" 'inbound +TCP ports 80, 81 '
 	"$ST" detach --all
+	{ pod_line a "-b @/dev/fd/3" && pod_line b "-b @/dev/fd/3"; } > "$TMP/pods"
+	one_line 2 "attach: line 2: -b/--istio-inbound-ports '@/dev/fd/3': the pipe was read before, for another list" \
+		"$ST" attach --from "$TMP/pods" 3< <(echo 80,81)
+	same "" "$(attached)"
 }
 
 # wrong TEXT LINE...: a file with these lines is refused with that, and nothing is attached
