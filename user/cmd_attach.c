@@ -151,28 +151,57 @@ static int attach(const struct attach_args *a, struct config *config, struct st_
 }
 
 /* One line of a file of pods. */
-static int attach_line(void *ctx, int argc, char **argv, int try, struct st_err *e)
+struct pod_line {
+	struct attach_args args;
+	struct config config;
+};
+
+static int parse_line(void *ctx, int argc, char **argv, void **ret, struct st_err *e)
 {
 	const struct command *self = ctx;
-	struct attach_args a = {};
-	struct config config;
-	void *into[] = { &a, &config };
 	struct option_table tables[2] = { self->tables[0], self->tables[1] };
-	int status = EXIT_USAGE, n;
+	struct pod_line *l = calloc(1, sizeof(*l));
+	int n;
 
-	if (config_init(&config, e))
+	*ret = l;
+	if (!l)
+		err_sys(e, ENOMEM, "file of pods", NULL);
+	if (!l || config_init(&l->config, e))
 		return EXIT_FAILED;
-	tables[0].ctx = into[0];
-	tables[1].ctx = into[1];
+	tables[0].ctx = &l->args;
+	tables[1].ctx = &l->config;
 	n = options_parse(self->name, tables, 2, argc, argv, e);
 	if (n == OPTIONS_HELP)
 		err_set(e, EINVAL, "flag", "--help", "not in a file");
-	else if (n >= 0 && a.from)
+	else if (n >= 0 && l->args.from)
 		err_set(e, EINVAL, "flag", "--from", "not in a file");
-	else if (n >= 0 && !check_attach(&a, n, argv + argc - n, e))
-		status = try ? EXIT_DONE : attach(&a, &config, e);
-	config_free(&config);
-	return status;
+	else if (n >= 0 && !check_attach(&l->args, n, argv + argc - n, e))
+		return EXIT_DONE;
+	return EXIT_USAGE;
+}
+
+static int attach_line(void *parsed, struct st_err *e)
+{
+	struct pod_line *l = parsed;
+
+	return attach(&l->args, &l->config, e);
+}
+
+static void free_line(void *parsed)
+{
+	struct pod_line *l = parsed;
+
+	if (l)
+		config_free(&l->config);
+	free(l);
+}
+
+static const struct pods_line_ops line_ops = { parse_line, attach_line, free_line };
+
+/* Whether anything stands beside --from. */
+static int given_more(const struct attach_args *a, const struct config *c)
+{
+	return a->cgroup || a->netns || a->pid || a->name || a->force || c->given;
 }
 
 int cmd_attach(const struct command *self, int argc, char **argv, struct st_err *e)
@@ -180,7 +209,7 @@ int cmd_attach(const struct command *self, int argc, char **argv, struct st_err 
 	struct attach_args a = {};
 	struct config config;
 	void *ctx[] = { &a, &config };
-	int status, n, given = argc;
+	int status, n;
 	char **args;
 
 	if (config_init(&config, e))
@@ -188,11 +217,11 @@ int cmd_attach(const struct command *self, int argc, char **argv, struct st_err 
 	n = cmd_parse(self, ctx, argc, argv, &args, &status, e);
 	if (n >= 0) {
 		status = EXIT_USAGE;
-		if (a.from && (n || given > 3))
+		if (a.from && (n || given_more(&a, &config)))
 			err_set(e, EINVAL, "--from", a.from, "stands alone: flags are in the file");
 		else if (a.from)
 			status = cmd_begin(self, e) ? EXIT_FAILED
-						    : pods_file_run(a.from, attach_line,
+						    : pods_file_run(a.from, &line_ops,
 								    (void *)(uintptr_t)self, e);
 		else if (!check_attach(&a, n, args, e))
 			status = cmd_begin(self, e) ? EXIT_FAILED : attach(&a, &config, e);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cmd.h"
@@ -74,25 +75,36 @@ static int explain_pod(void *ctx, const struct datapath *dp, const struct pod *p
 	return answer_find(a, &f, &source, e);
 }
 
-/* FLOW may come as one quoted word: cut it, so that its flags are seen. */
-static int split_words(int argc, char **argv, char **words, int room)
+/* FLOW may come as one quoted word: it is cut, so that its flags are seen. No other word is. */
+static int is_flow(const char *word)
 {
-	int i, n = 0;
-	char *word, *rest;
+	return !strncmp(word, "out ", 4) || !strncmp(word, "in ", 3);
+}
 
-	for (i = 0; i < argc; i++) {
+/* The words, into a new array with a NULL behind them, or NULL with e filled. */
+static char **split_words(int argc, char **argv, int *ret, struct st_err *e)
+{
+	char **words, *word, *rest;
+	size_t room = 1;
+	int i, n = 0;
+
+	for (i = 0; i < argc; i++)
+		room += 1 + (is_flow(argv[i]) ? strlen(argv[i]) : 0);
+	words = calloc(room, sizeof(*words));
+	if (!words)
+		err_sys(e, ENOMEM, "arguments", NULL);
+	for (i = 0; words && i < argc; i++) {
 		rest = argv[i];
-		if (!strchr(rest, ' ')) {
-			if (n < room)
-				words[n++] = rest;
+		if (!is_flow(rest)) {
+			words[n++] = rest;
 			continue;
 		}
 		while ((word = strsep(&rest, " ")))
-			if (*word && n < room)
+			if (*word)
 				words[n++] = word;
 	}
-	words[n] = NULL;
-	return n;
+	*ret = n;
+	return words;
 }
 
 /* What makes no sense together. */
@@ -157,10 +169,10 @@ static int parse_and_explain(const struct command *self, int argc, char **argv, 
 {
 	struct explain_args a = {};
 	void *ctx[] = { &a, c };
-	char *words[257], **args;
+	char **args;
 	int status, n, offline;
 
-	n = cmd_parse(self, ctx, split_words(argc, argv, words, 256), words, &args, &status, e);
+	n = cmd_parse(self, ctx, argc, argv, &args, &status, e);
 	if (n < 0)
 		return status;
 	offline = a.offline || a.import;
@@ -179,10 +191,12 @@ static int parse_and_explain(const struct command *self, int argc, char **argv, 
 int cmd_explain(const struct command *self, int argc, char **argv, struct st_err *e)
 {
 	struct config c = {};
-	int status = EXIT_FAILED;
+	int status = EXIT_FAILED, n;
+	char **words = split_words(argc, argv, &n, e);
 
-	if (!config_init(&c, e))
-		status = parse_and_explain(self, argc, argv, &c, e);
+	if (words && !config_init(&c, e))
+		status = parse_and_explain(self, n, words, &c, e);
 	config_free(&c);
+	free(words);
 	return status;
 }

@@ -321,24 +321,6 @@ void import_free(struct import *i)
 	*i = (struct import){ 0 };
 }
 
-static void print_quoted(FILE *f, const char *word)
-{
-	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				    "0123456789,./:=@%_+-";
-
-	if (*word && !word[strspn(word, plain)]) {
-		fputs(word, f);
-		return;
-	}
-	putc('\'', f);
-	for (; *word; word++)
-		if (*word == '\'')
-			fputs("'\\''", f);
-		else
-			putc(*word, f);
-	putc('\'', f);
-}
-
 void import_print(FILE *f, const struct import *i)
 {
 	size_t n;
@@ -346,7 +328,7 @@ void import_print(FILE *f, const struct import *i)
 	for (n = 0; n < i->nr; n++) {
 		if (n)
 			putc(' ', f);
-		print_quoted(f, i->flags[n]);
+		word_print(f, i->flags[n]);
 	}
 	putc('\n', f);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../include/policy.h"
+#include "values.h"
 
 /* Each prints one element of a list. */
 static void put_port(const void *v)
@@ -25,6 +26,16 @@ static void put_prefix(const void *v)
 	printf("%s", text);
 }
 
+/* A CIDR that was written with a loopback address as its host part. */
+static void put_loopback(const void *v)
+{
+	const struct prefix *p = v;
+	struct prefix as_given = *p;
+
+	addr_parse(prefix_is_v4(p) ? "127.0.0.1" : "::1", &as_given.addr);
+	put_prefix(addr_covered(&as_given.addr, &p->addr, p->len) ? &as_given : p);
+}
+
 static void put_addr(const void *v)
 {
 	char text[PREFIX_TEXT_MAX];
@@ -38,14 +49,14 @@ static void put_group(const void *v)
 	const struct owner_group *g = v;
 
 	if (g->name[0])
-		printf("%s", g->name);
+		word_print(stdout, g->name);
 	else
 		printf("%u", g->gid);
 }
 
 static void put_iface(const void *v)
 {
-	printf("%s", ((const struct iface_name *)v)->text);
+	word_print(stdout, ((const struct iface_name *)v)->text);
 }
 
 /* A list as a flag has it. */
@@ -72,6 +83,18 @@ static void put_list(const struct text *t)
 	}
 }
 
+/* -i. That an address in it was a loopback one counts; where the host bits said so, they are gone. */
+static struct text included(const struct config *c)
+{
+	int is_cleared = c->loopback_included;
+	size_t n;
+
+	for (n = 0; n < c->include.nr; n++)
+		is_cleared &= !addr_is_loopback(&c->include.v[n].addr);
+	return is_cleared ? TEXT_OR_ALL(c->include, put_loopback)
+			  : TEXT_OR_ALL(c->include, put_prefix);
+}
+
 /* ", TEXT LIST", unless the list is empty. */
 static void put_if(const char *text, struct text t)
 {
@@ -83,7 +106,7 @@ static void put_if(const char *text, struct text t)
 
 static void print_outbound(const struct config *c)
 {
-	struct text to = TEXT_OR_ALL(c->include, put_prefix);
+	struct text to = included(c);
 
 	printf("  outbound   ");
 	if (to.all)
@@ -168,7 +191,9 @@ void istio_print_policy(const struct istio *i, int v6, const struct addr_list *r
 	putchar('\n');
 }
 
-/* A flag that says what attach's default does not. Elements of lists need no quotes, '*' does. */
+/* A flag that says what attach's default does not. Elements bring the quotes that they need, '*' and '' get
+ * theirs here.
+ */
 static void put_flag(const char *flag, struct text t)
 {
 	printf(" %s ", flag);
@@ -211,15 +236,20 @@ void istio_print_attach(const struct istio *i, const char *cgroup, const char *n
 {
 	const struct config *c = &i->policy;
 
-	printf("  socktables attach --cgroup '%s' --netns '%s'", cgroup, netns);
-	if (name)
-		printf(" --name %s", name);
+	printf("  socktables attach --cgroup ");
+	word_print(stdout, cgroup);
+	printf(" --netns ");
+	word_print(stdout, netns);
+	if (name) {
+		printf(" --name ");
+		word_print(stdout, name);
+	}
 	printf(" -p %u -z %u -e %u", c->outbound_port, c->inbound_port, c->tunnel_port);
 	if (c->tproxy)
 		printf(" -m TPROXY -t %u -r %u", c->tproxy_mark, c->tproxy_table);
 	put_flag("-b", TEXT_OR_ALL(c->in_include, put_port));
 	put_flag("-d", TEXT(c->in_exclude, put_port));
-	put_flag("-i", TEXT_OR_ALL(c->include, put_prefix));
+	put_flag("-i", included(c));
 	put_flag_if("-x", TEXT(c->exclude, put_prefix));
 	put_flag_if("-q", TEXT(c->out_include, put_port));
 	put_flag("-o", TEXT(c->out_exclude, put_port));

@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#include <linux/magic.h>
 
 #define STRING(x) STRING_OF(x)
 #define STRING_OF(x) #x
@@ -32,6 +35,34 @@ static int open_list(const char *what, const char *value, struct st_err *e)
 		return fd;
 	close(fd);
 	return err;
+}
+
+/* A pipe without a name is empty for ever once it was read to its end, which must not pass for a list without
+ * elements. One with a name may get new writers. The array of those read lives as long as the process.
+ */
+static int refuse_second_time(const char *what, const char *value, int fd, struct st_err *e)
+{
+	static ino_t *read_before;
+	static size_t nr;
+	ino_t *more;
+	struct statfs fs;
+	struct stat st;
+	size_t i;
+
+	if (fstatfs(fd, &fs) || fstat(fd, &st))
+		return err_sys(e, errno, what, value);
+	if (fs.f_type != PIPEFS_MAGIC)
+		return 0;
+	for (i = 0; i < nr; i++)
+		if (read_before[i] == st.st_ino)
+			return err_set(e, EINVAL, what, value,
+				       "the pipe was read before, for another list");
+	more = realloc(read_before, (nr + 1) * sizeof(*more));
+	if (!more)
+		return err_sys(e, ENOMEM, what, value);
+	read_before = more;
+	read_before[nr++] = st.st_ino;
+	return 0;
 }
 
 /* Up to the first byte too many, and a NUL, into new memory. Returns 0 or -errno. */
@@ -136,7 +167,8 @@ int list_open(const char *what, const char *value, struct list *ret, struct st_e
 	fd = open_list(what, value, e);
 	if (fd < 0)
 		return fd;
-	err = read_list(what, value, fd, ret, e);
+	err = refuse_second_time(what, value, fd, e);
+	err = err ?: read_list(what, value, fd, ret, e);
 	close(fd);
 	if (err)
 		list_close(ret);

@@ -13,12 +13,13 @@
 struct pods_line {
 	size_t number; /* in the file, from 1 */
 	char *text;
+	void *parsed;
 };
 
 struct pods_file {
 	struct pods_line *lines; /* those with words */
 	size_t nr;
-	pods_file_each each;
+	const struct pods_line_ops *ops;
 	void *ctx;
 };
 
@@ -46,23 +47,21 @@ static char *next_word(char **at, struct st_err *e)
 	return word;
 }
 
-/* Splits a copy of the line and passes it on. */
-static int run_line(const struct pods_file *f, const struct pods_line *l, int try, struct st_err *e)
+/* Splits the line in place and passes it on. */
+static int parse_line(const struct pods_file *f, struct pods_line *l, struct st_err *e)
 {
-	size_t room = strlen(l->text) / 2 + 3;
-	char **argv = calloc(room, sizeof(*argv)), *copy = strdup(l->text), *at = copy;
+	char **argv = calloc(strlen(l->text) / 2 + 3, sizeof(*argv)), *at = l->text;
 	int argc = 1, status = EXIT_FAILED;
 
-	if (!argv || !copy) {
+	if (!argv) {
 		err_sys(e, ENOMEM, "file of pods", NULL);
-	} else {
-		argv[0] = "attach";
-		while ((argv[argc] = next_word(&at, e)))
-			argc++;
-		status = e->text[0] ? EXIT_USAGE : f->each(f->ctx, argc, argv, try, e);
+		return status;
 	}
+	argv[0] = "attach";
+	while ((argv[argc] = next_word(&at, e)))
+		argc++;
+	status = e->text[0] ? EXIT_USAGE : f->ops->parse(f->ctx, argc, argv, &l->parsed, e);
 	free(argv);
-	free(copy);
 	return status;
 }
 
@@ -74,40 +73,50 @@ static void name_line(size_t number, struct st_err *e)
 	snprintf(e->text, sizeof(e->text), "line %zu: %.*s", number, (int)sizeof(text) - 32, text);
 }
 
-static int read_lines(FILE *in, struct pods_file *f, struct st_err *e)
+static int add_line(struct pods_file *f, size_t number, const char *text, struct st_err *e)
 {
 	struct pods_line *more;
+
+	if (text[strspn(text, " \t\r\n")] == '\0' || text[strspn(text, " \t")] == '#')
+		return 0;
+	more = realloc(f->lines, (f->nr + 1) * sizeof(*more));
+	if (!more)
+		return err_sys(e, ENOMEM, "file of pods", NULL);
+	f->lines = more;
+	more[f->nr] = (struct pods_line){ .number = number, .text = strdup(text) };
+	if (!more[f->nr].text)
+		return err_sys(e, ENOMEM, "file of pods", NULL);
+	f->nr++;
+	return 0;
+}
+
+static int read_lines(FILE *in, struct pods_file *f, struct st_err *e)
+{
 	size_t size = 0, number;
 	char *line = NULL;
+	ssize_t got;
 	int err = 0;
 
-	for (number = 1; !err && getline(&line, &size, in) >= 0; number++) {
-		if (strspn(line, " \t\r\n") == strlen(line) || line[strspn(line, " \t")] == '#')
-			continue;
-		more = realloc(f->lines, (f->nr + 1) * sizeof(*more));
-		if (!more) {
-			err = err_sys(e, ENOMEM, "file of pods", NULL);
-			continue;
-		}
-		f->lines = more;
-		f->lines[f->nr].number = number;
-		f->lines[f->nr].text = strdup(line);
-		err = f->lines[f->nr].text ? 0 : err_sys(e, ENOMEM, "file of pods", NULL);
-		f->nr += !err;
+	for (number = 1; !err && (got = getline(&line, &size, in)) >= 0; number++) {
+		if (strlen(line) == (size_t)got)
+			err = add_line(f, number, line, e);
+		else
+			err = err_set(e, EINVAL, "file of pods", NULL, "line %zu has a NUL byte",
+				      number);
 	}
-	if (!err && ferror(in))
+	if (!err && !feof(in)) /* without memory getline() sets no error indicator */
 		err = err_sys(e, errno, "file of pods", NULL);
 	free(line);
 	return err;
 }
 
-static int try_all(const struct pods_file *f, struct st_err *e)
+static int parse_all(const struct pods_file *f, struct st_err *e)
 {
 	int status = EXIT_DONE;
 	size_t i;
 
 	for (i = 0; i < f->nr && status == EXIT_DONE; i++) {
-		status = run_line(f, &f->lines[i], 1, e);
+		status = parse_line(f, &f->lines[i], e);
 		if (status != EXIT_DONE)
 			name_line(f->lines[i].number, e);
 	}
@@ -125,7 +134,7 @@ static int run_all(const struct pods_file *f, struct st_err *e)
 
 		if (t.can_redraw)
 			fprintf(stderr, "\r\033[K%zu of %zu pods", i, f->nr);
-		if (run_line(f, &f->lines[i], 0, &why) == EXIT_DONE)
+		if (f->ops->run(f->lines[i].parsed, &why) == EXIT_DONE)
 			continue;
 		failed++;
 		name_line(f->lines[i].number, &why);
@@ -142,25 +151,26 @@ static int run_all(const struct pods_file *f, struct st_err *e)
 	return EXIT_FAILED;
 }
 
-int pods_file_run(const char *path, pods_file_each each, void *ctx, struct st_err *e)
+int pods_file_run(const char *path, const struct pods_line_ops *ops, void *ctx, struct st_err *e)
 {
-	struct pods_file f = { .each = each, .ctx = ctx };
+	struct pods_file f = { .ops = ops, .ctx = ctx };
 	FILE *in = strcmp(path, "-") ? fopen(path, "re") : stdin;
-	int status = EXIT_FAILED;
+	int err, status;
 
 	if (!in) {
 		err_sys(e, errno, "file of pods", path);
 		return EXIT_FAILED;
 	}
-	if (!read_lines(in, &f, e)) {
-		status = try_all(&f, e);
-		if (status == EXIT_DONE)
-			status = run_all(&f, e);
-	}
+	err = read_lines(in, &f, e);
+	status = err == -EINVAL ? EXIT_USAGE : err ? EXIT_FAILED : parse_all(&f, e);
 	if (in != stdin)
 		fclose(in);
-	while (f.nr)
-		free(f.lines[--f.nr].text);
+	if (status == EXIT_DONE)
+		status = run_all(&f, e);
+	while (f.nr--) {
+		ops->free(f.lines[f.nr].parsed);
+		free(f.lines[f.nr].text);
+	}
 	free(f.lines);
 	return status;
 }

@@ -5,16 +5,24 @@
 
 #include "err.h"
 
-/* What is done with one line's words; argv[0] is no word of it. TRY: the flags are looked at and nothing is
- * done. Returns an exit status (enum exit_status), with e filled if that is not EXIT_DONE.
+/* What becomes of a line. The first two return an exit status (enum exit_status), with e filled if that is
+ * not EXIT_DONE.
  */
-typedef int (*pods_file_each)(void *ctx, int argc, char **argv, int try, struct st_err *e);
+struct pods_line_ops {
+	/* Its words; argv[0] is none of it. What comes of them, *ret, may point into the words, which outlive it.
+	 * Nothing is done yet.
+	 */
+	int (*parse)(void *ctx, int argc, char **argv, void **ret, struct st_err *e);
+	int (*run)(void *parsed, struct st_err *e);
+	void (*free)(void *parsed); /* also NULL, and what parse left behind when it failed */
+};
 
-/* All lines are tried before anything is done, and one that is wrong is all that comes of it. Then a failure is
- * told on stderr, and the others are done. PATH: "-" is stdin. Blanks separate words, '...' and "..." keep them
- * together, # at the beginning of a word makes the rest of the line a comment. How far it has come is shown
- * on stderr, if that is a terminal. Returns an exit status, with e filled if that is not EXIT_DONE.
+/* All lines are parsed before anything is done, and one that is wrong is all that comes of it. None is parsed
+ * twice: lists may be in pipes. Then a failure is told on stderr, and the others are done. PATH: "-" is stdin.
+ * Blanks separate words, '...' and "..." keep them together, # at the beginning of a word makes the rest of
+ * the line a comment. How far it has come is shown on stderr, if that is a terminal. Returns an exit status,
+ * with e filled if that is not EXIT_DONE.
  */
-int pods_file_run(const char *path, pods_file_each each, void *ctx, struct st_err *e);
+int pods_file_run(const char *path, const struct pods_line_ops *ops, void *ctx, struct st_err *e);
 
 #endif

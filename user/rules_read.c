@@ -247,7 +247,7 @@ static int read_lines(struct reader *rd, FILE *f)
 		text = line + strspn(line, " \t");
 		err = err ?: take_line(rd, text);
 	}
-	if (!err && ferror(f))
+	if (!err && !feof(f)) /* without memory getline() sets no error indicator */
 		err = err_sys(rd->e, errno, "rules", NULL);
 	free(line);
 	return err ?: close_table(rd);

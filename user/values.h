@@ -8,6 +8,7 @@
 
 #include <linux/types.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "err.h"
 
@@ -50,5 +51,8 @@ int list_has_star(const char *list);
 
 /* err_set() for -EINVAL with a which that may be long: it is shortened, so that the why is told. */
 int value_refused(struct st_err *e, const char *what, const char *which, const char *why);
+
+/* As a shell reads it: with quotes if it needs them. */
+void word_print(FILE *f, const char *word);
 
 #endif

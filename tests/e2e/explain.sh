@@ -150,6 +150,19 @@ by_import() {
 	echo '*nat' | same 1 "$(status_of "$ST" explain --import - out tcp 1.2.3.4:80)"
 }
 
+# FLOW may be one word; no other word is cut, and none is lost.
+words() {
+	local i many=()
+	mkdir "$TMP/my dir"
+	cp "$TESTS/import/cidrs-1.12.rules" "$TMP/my dir/r"
+	ask --import "$TMP/my dir/r" "out tcp $SVC4:80 --uid 1000"
+	for ((i = 0; i < 260; i++)); do
+		many+=(--dual-stack)
+	done
+	ask --offline "${many[@]}" -x 10.0.0.0/8 "out tcp 10.0.0.5:80  --uid 1000"
+	same out-cidr-excluded "$(told .reason)"
+}
+
 # No capability, no user, nothing in bpffs
 unprivileged() {
 	setpriv --reuid 65534 --regid 65534 --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs \
@@ -237,6 +250,7 @@ check "the rules in order, and what decides" order
 check "a transparent proxy's calls to its own pod" transparent
 check "offline, the same flags say the same" offline_is_pod
 check "offline, by an iptables dump" by_import
+check "words as they were given" words
 check "offline, interfaces" by_interface
 check "offline, without any privilege" unprivileged
 check "what makes no sense together" wrong

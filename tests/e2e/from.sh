@@ -38,6 +38,26 @@ many() {
 	"$ST" detach --all
 }
 
+# A pipe can be read once: what was looked at is what is attached.
+piped() {
+	local status=0
+	{ pod_line a "-b @/dev/fd/3" && pod_line b; } > "$TMP/pods"
+	"$ST" attach --from "$TMP/pods" 3< <(echo 80,81)
+	has "$("$ST" status a)" 'inbound +TCP ports 80, 81 '
+	"$ST" detach --all
+	mkfifo "$TMP/fifo"
+	pod_line a "-b @$TMP/fifo" > "$TMP/pods"
+	echo 80,81 > "$TMP/fifo" &
+	timeout 20 "$ST" attach --from "$TMP/pods" || status=$?
+	same 0 "$status" "a named pipe"
+	has "$("$ST" status a)" 'inbound +TCP ports 80, 81 '
+	"$ST" detach --all
+	{ pod_line a "-b @/dev/fd/3" && pod_line b "-b @/dev/fd/3"; } > "$TMP/pods"
+	one_line 2 "attach: line 2: -b/--istio-inbound-ports '@/dev/fd/3': the pipe was read before, for another list" \
+		"$ST" attach --from "$TMP/pods" 3< <(echo 80,81)
+	same "" "$(attached)"
+}
+
 # wrong TEXT LINE...: a file with these lines is refused with that, and nothing is attached
 wrong() {
 	local text=$1
@@ -48,6 +68,7 @@ wrong() {
 }
 
 refused() {
+	local flag
 	wrong "flags: --cgroup and --netns, or --pid, are needed" "--name b"
 	wrong "flag '--from': not in a file" "$(pod_line b) --from $TMP/other"
 	wrong "flag '--help': not in a file" "--help"
@@ -55,7 +76,23 @@ refused() {
 	wrong "argument 'x': not expected" "$(pod_line b) x"
 	one_line 2 "attach: --from '$TMP/pods': stands alone: flags are in the file" \
 		"$ST" attach --from "$TMP/pods" -p 15101
+	for flag in -b80 --cgroup="$CG/a" --netns=/run/netns/a --pid=1 --name=a --force a; do
+		one_line 2 "attach: --from '$TMP/pods': stands alone: flags are in the file" \
+			"$ST" attach --from="$TMP/pods" "$flag"
+	done
+	same "" "$(attached)"
 	one_line 1 "attach: file of pods '$TMP/nowhere': No such file or directory" "$ST" attach --from "$TMP/nowhere"
+}
+
+# What is not read must not look like the end: a policy without its last flags, a node without its last pods.
+cut_off() {
+	{ pod_line a "-p 15101" && printf '%s \0-b 80\n' "$(pod_line b)"; } > "$TMP/pods"
+	one_line 2 "attach: file of pods: line 2 has a NUL byte" "$ST" attach --from "$TMP/pods"
+	one_line 1 "attach: file of pods: Is a directory" "$ST" attach --from "$TMP"
+	{ pod_line a && head -c 50M /dev/zero | tr '\0' '#'; } > "$TMP/pods"
+	one_line 1 "attach: file of pods: Cannot allocate memory" "$BASH" -c \
+		"ulimit -v 50000 && exec '$ST' attach --from '$TMP/pods'"
+	same "" "$(attached)"
 }
 
 one_fails() {
@@ -86,7 +123,9 @@ for pod in a b c; do
 	pod_make "$pod"
 done
 check "each line is a pod with its flags" many
+check "a list in a pipe" piped
 check "a line that is wrong: nothing is attached" refused
+check "what cannot be read: nothing is attached" cut_off
 check "a pod that cannot be attached: the others are" one_fails
 check "how far it has come, on a terminal alone" progress
 finish

@@ -42,6 +42,9 @@ no_sources() {
 	one_line 2 "import: flag '--nonsense': unknown" "$ST" import --nonsense
 	one_line 1 "import: table 'nat': no chain ISTIO_OUTPUT of IPv4: not the rules of an Istio sidecar" "$ST" import /dev/null
 	one_line 1 "import: line 1 '\\x7fELF\\x02\\x01\\x01': a NUL byte is in it" "$ST" import "$ST"
+	# rules that have no room are not taken for the end of the file
+	{ cat "$FILES/cni-1.30-dual.rules" && head -c 50M /dev/zero | tr '\0' '#'; } > "$TMP/long"
+	one_line 1 "import: rules: Cannot allocate memory" "$BASH" -c "ulimit -v 50000 && exec '$ST' import '$TMP/long'"
 }
 
 # The seed's rules are the defaults: an empty line for scripts, and a word about it for people.

@@ -118,6 +118,11 @@ row "" "" ""
 row "" "-p 1 -z 2 -e 3 -u 4,5 -g 6,7" "-p 1 -z 2 -e 3 -u 4,5 -g 6,7"
 row "" "-b 80,443 -d 1 -q 8443 -o 25,53 -x 10.1.0.0/16,fd00::/8 -i 10.0.0.0/8" \
 	"-b 80,443 -d 1 -i 10.0.0.0/8 -x 10.1.0.0/16,fd00::/8 -q 8443 -o 25,53"
+# Of -i the host bits count, too: whether they are of a loopback address.
+row "" "-i 10.0.0.0/8,127.0.0.1/4" "-i 10.0.0.0/8,127.0.0.1/4"
+row "" "-i 0.0.0.0/0,127.3.0.1/16" "-i 0.0.0.0/0,127.3.0.0/16"
+row "" "-i 112.0.0.0/4" "-i 112.0.0.0/4"
+row "" "-i ::1/3" "-i ::1/3"
 row "" "--envoy-port=1 --inbound-capture-port=2 --inbound-tunnel-port=3 --proxy-uid=4 --proxy-gid=5
 	--istio-inbound-ports='*' --istio-local-exclude-ports=6 --istio-service-cidr='*'
 	--istio-service-exclude-cidr=1.2.3.4/32 --istio-outbound-ports=7
@@ -180,6 +185,10 @@ dry_runs() {
 	has "$(istio -n)" '^  families +IPv4; IPv6 not captured$'
 	has "$(istio -n --cleanup-only)" '^the pod would not be captured any more'
 	has "$(istio -n --skip-rule-apply --run-validation)" '^nothing would be'
+	# what a shell would take for something else
+	ENVIRONMENT=("ISTIO_OUTBOUND_OWNER_GROUPS=a;b,java")
+	has "$(by_hand --cgroup "$TMP/it's" --name "x y" -c "a\$(id),eth0")" \
+		"^--cgroup '$TMP/it'\\\\''s' .* --name 'x y' .* -c 'a[$][(]id[)]',eth0 .* --outbound-owner-groups 'a;b',java "
 	ENVIRONMENT=(DRY_RUN=true)
 	istio -i '*'
 	ENVIRONMENT=()

@@ -231,7 +231,7 @@ static void test_size(void **state)
 static void test_pipe(void **state)
 {
 	struct config c;
-	char fd[32];
+	char fd[32], want[128];
 	int ends[2], i;
 	FILE *f;
 
@@ -250,6 +250,9 @@ static void test_pipe(void **state)
 	flags_accept(&c, "-x", fd);
 	assert_int_equal(c.exclude.nr, 50000);
 	config_free(&c);
+	snprintf(want, sizeof(want), INCLUDE " '%s': the pipe was read before, for another list",
+		 fd);
+	refuse("-i", fd, EINVAL, want);
 	close(ends[0]);
 }
 
