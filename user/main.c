@@ -149,9 +149,8 @@ int main(int argc, char **argv)
 	}
 	c = find(argv[1]);
 	if (!c) {
-		fprintf(stderr,
-			"socktables: command '%s': unknown\nhint: try 'socktables --help'\n",
-			argv[1]);
+		err_set(&e, EINVAL, "command", argv[1], "unknown");
+		fprintf(stderr, "socktables: %s\nhint: try 'socktables --help'\n", e.text);
 		return EXIT_USAGE;
 	}
 	status = c->run(c, argc - 1, argv + 1, &e);
