@@ -16,6 +16,7 @@ struct pods_line {
 };
 
 struct pods_file {
+	const char *path;
 	struct pods_line *lines; /* those with words */
 	size_t nr;
 	pods_file_each each;
@@ -54,7 +55,7 @@ static int run_line(const struct pods_file *f, const struct pods_line *l, int tr
 	int argc = 1, status = EXIT_FAILED;
 
 	if (!argv || !copy) {
-		err_sys(e, ENOMEM, "file of pods", NULL);
+		err_sys(e, ENOMEM, "file of pods", f->path);
 	} else {
 		argv[0] = "attach";
 		while ((argv[argc] = next_word(&at, e)))
@@ -86,17 +87,17 @@ static int read_lines(FILE *in, struct pods_file *f, struct st_err *e)
 			continue;
 		more = realloc(f->lines, (f->nr + 1) * sizeof(*more));
 		if (!more) {
-			err = err_sys(e, ENOMEM, "file of pods", NULL);
+			err = err_sys(e, ENOMEM, "file of pods", f->path);
 			continue;
 		}
 		f->lines = more;
 		f->lines[f->nr].number = number;
 		f->lines[f->nr].text = strdup(line);
-		err = f->lines[f->nr].text ? 0 : err_sys(e, ENOMEM, "file of pods", NULL);
+		err = f->lines[f->nr].text ? 0 : err_sys(e, ENOMEM, "file of pods", f->path);
 		f->nr += !err;
 	}
 	if (!err && ferror(in))
-		err = err_sys(e, errno, "file of pods", NULL);
+		err = err_sys(e, errno, "file of pods", f->path);
 	free(line);
 	return err;
 }
@@ -144,7 +145,7 @@ static int run_all(const struct pods_file *f, struct st_err *e)
 
 int pods_file_run(const char *path, pods_file_each each, void *ctx, struct st_err *e)
 {
-	struct pods_file f = { .each = each, .ctx = ctx };
+	struct pods_file f = { .path = path, .each = each, .ctx = ctx };
 	FILE *in = strcmp(path, "-") ? fopen(path, "re") : stdin;
 	int status = EXIT_FAILED;
 

@@ -56,6 +56,7 @@ refused() {
 	one_line 2 "attach: --from '$TMP/pods': stands alone: flags are in the file" \
 		"$ST" attach --from "$TMP/pods" -p 15101
 	one_line 1 "attach: file of pods '$TMP/nowhere': No such file or directory" "$ST" attach --from "$TMP/nowhere"
+	one_line 1 "attach: file of pods '$TMP': Is a directory" "$ST" attach --from "$TMP"
 }
 
 one_fails() {
