@@ -132,11 +132,24 @@ static const struct command *find(const char *name)
 	return NULL;
 }
 
+/* What went wrong is told, also that nobody took what was printed. */
+static int finish(const char *name, int status, const struct st_err *e)
+{
+	if (status != EXIT_DONE && e->text[0])
+		fprintf(stderr, "socktables: %s: %s\n", name, e->text);
+	if (status != EXIT_DONE && e->hint[0])
+		fprintf(stderr, "hint: %s\n", e->hint);
+	if (fflush(stdout) || ferror(stdout)) {
+		fprintf(stderr, "socktables: %s: writing to stdout: %s\n", name, strerror(errno));
+		return status ? status : EXIT_FAILED;
+	}
+	return status;
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *c;
 	struct st_err e = {};
-	int status;
 
 	signal(SIGPIPE, SIG_IGN); /* a reader that went away must not undo half an attach */
 	if (argc < 2) {
@@ -145,7 +158,7 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
 		print_help(stdout);
-		return EXIT_DONE;
+		return finish(argv[1], EXIT_DONE, &e);
 	}
 	c = find(argv[1]);
 	if (!c) {
@@ -153,15 +166,5 @@ int main(int argc, char **argv)
 		fprintf(stderr, "socktables: %s\nhint: try 'socktables --help'\n", e.text);
 		return EXIT_USAGE;
 	}
-	status = c->run(c, argc - 1, argv + 1, &e);
-	if (status != EXIT_DONE && e.text[0])
-		fprintf(stderr, "socktables: %s: %s\n", c->name, e.text);
-	if (status != EXIT_DONE && e.hint[0])
-		fprintf(stderr, "hint: %s\n", e.hint);
-	if (fflush(stdout) || ferror(stdout)) {
-		fprintf(stderr, "socktables: %s: writing to stdout: %s\n", c->name,
-			strerror(errno));
-		return status ? status : EXIT_FAILED;
-	}
-	return status;
+	return finish(c->name, c->run(c, argc - 1, argv + 1, &e), &e);
 }

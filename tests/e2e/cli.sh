@@ -304,6 +304,7 @@ to_full() {
 stdout_full() {
 	one_line 1 "status: writing to stdout: No space left on device" to_full status
 	one_line 1 "probe: writing to stdout: No space left on device" to_full probe --json
+	one_line 1 "--help: writing to stdout: No space left on device" to_full --help
 	one_line 1 "attach: writing to stdout: No space left on device" to_full attach --help
 }
 
