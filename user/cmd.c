@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -94,6 +95,20 @@ int cmd_one_pod(int n, char **args, const char **ret, struct st_err *e)
 		return err_set(e, EINVAL, "argument", args[1], "not expected");
 	*ret = n ? args[0] : NULL;
 	return n ? pod_check_name(args[0], e) : 0;
+}
+
+json_t *json_quoted(const char *text)
+{
+	size_t size = 4 * strlen(text) + 6; /* all of it, if each byte becomes four */
+	char *quoted = malloc(size);
+	json_t *o = NULL;
+
+	if (quoted) {
+		err_quote(text, quoted, size);
+		o = json_string(quoted);
+	}
+	free(quoted);
+	return o;
 }
 
 int json_put(json_t *value)

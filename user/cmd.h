@@ -71,6 +71,9 @@ int cmd_set_string(void *ctx, const struct option_row *row, const char *value, s
 /* A noun's arguments: none, or one pod's NAME, at *ret (else NULL). Returns 0, or -EINVAL with e filled. */
 int cmd_one_pod(int n, char **args, const char **ret, struct st_err *e);
 
+/* What others named, a path or a process, quoted: it may be no UTF-8. NULL if there is no memory. */
+json_t *json_quoted(const char *text);
+
 /* Prints and frees a JSON value. Returns an exit status. */
 int json_put(json_t *value);
 

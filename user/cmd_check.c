@@ -85,20 +85,26 @@ static void print_check(const struct check *c)
 	       count(c, OUTCOME_NOT_TRIED));
 }
 
-static void print_json(const struct check *c, const char *name)
+static int print_json(const struct check *c, const char *name, struct st_err *e)
 {
 	json_t *list = json_array(), *o;
 	const struct attempt *a;
+	int err = 0;
 
 	for (a = c->v; a < c->v + c->nr; a++) {
 		o = json_pack("{ss ss ss}", "what", a->what, "outcome", outcome_words[a->outcome],
 			      "text", a->text);
 		if (a->flow.proto)
 			json_object_set_new(o, "reason", json_string(why_name(a->want.why)));
-		json_array_append_new(list, o);
+		err |= json_array_append_new(list, o);
 	}
-	json_put(json_pack("{ss sb si so}", "pod", name, "ok", !count(c, OUTCOME_FAILED), "app_uid",
-			   c->uid, "kinds", list));
+	o = json_pack("{ss sb si so}", "pod", name, "ok", !count(c, OUTCOME_FAILED), "app_uid",
+		      c->uid, "kinds", list);
+	if (o && !err)
+		return json_put(o);
+	json_decref(o);
+	err_sys(e, ENOMEM, "check", name);
+	return EXIT_FAILED;
 }
 
 static int run(const struct check_args *a, const char *name, struct check *c, struct st_err *e)
@@ -108,9 +114,11 @@ static int run(const struct check_args *a, const char *name, struct check *c, st
 	if (status != EXIT_DONE)
 		return status;
 	if (a->json)
-		print_json(c, name);
+		status = print_json(c, name, e);
 	else
 		print_check(c);
+	if (status != EXIT_DONE)
+		return status;
 	if (!count(c, OUTCOME_FAILED))
 		return EXIT_DONE;
 	err_set(e, EIO, "pod", name, "%d of what was tried is not as the policy demands",

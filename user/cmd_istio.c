@@ -233,6 +233,7 @@ static int dry_run(const struct istio *i, const struct addr_list *resolvers, str
 {
 	struct st_err why = {};
 	struct target t = {};
+	char cgroup[4 * sizeof(t.cgroup) + 6] = "DIR";
 	int found = !find_target(i, &t, &why), v4, v6;
 	int err = find_families(t.netns, i->policy.dual_stack, &v4, &v6, e);
 
@@ -247,10 +248,12 @@ static int dry_run(const struct istio *i, const struct addr_list *resolvers, str
 		puts("the pod would not be captured any more");
 		return 0;
 	}
-	printf("  cgroup     %s\n", found ? t.cgroup : why.text);
+	if (found)
+		err_quote(t.cgroup, cgroup, sizeof(cgroup));
+	printf("  cgroup     %s\n", found ? cgroup : why.text);
 	istio_print_policy(i, v6, resolvers);
 	puts("the same by hand:");
-	istio_print_attach(i, found ? t.cgroup : "DIR", t.netns, i->name, resolvers);
+	istio_print_attach(i, cgroup, t.netns, i->name, resolvers);
 	return 0;
 }
 

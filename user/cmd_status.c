@@ -137,17 +137,20 @@ static json_t *policy_json(const struct policy *p, const struct policy_sum *sum)
 	return o;
 }
 
-static void findings_json(const struct health *h, json_t *findings, json_t *warnings)
+/* Returns nonzero if there is no memory: a finding that is not shown would be one that was not made. */
+static int findings_json(const struct health *h, json_t *findings, json_t *warnings)
 {
 	const struct finding *f;
+	int err = 0;
 
 	for (f = h->findings; f < h->findings + h->nr; f++) {
-		json_array_append_new(findings, json_pack("{ss ss ss}", "severity",
-							  severity_names[f->severity], "code",
-							  f->code, "text", f->text));
+		err |= json_array_append_new(findings, json_pack("{ss ss ss}", "severity",
+								 severity_names[f->severity],
+								 "code", f->code, "text", f->text));
 		if (f->severity != SEVERITY_NOTE)
-			json_array_append_new(warnings, json_string(f->text));
+			err |= json_array_append_new(warnings, json_string(f->text));
 	}
+	return err;
 }
 
 static json_t *listening_json(const struct health *h)
@@ -177,11 +180,15 @@ static json_t *pod_json(const struct datapath *dp, const struct pod *pod,
 	json_t *findings = json_array(), *warnings = json_array();
 	const struct policy *p = &pod->policy;
 
-	findings_json(h, findings, warnings);
-	return json_pack("{ss ss ss ss sI so sI sI s{si si so} ss si s{si si} so so so so}", "name",
+	if (findings_json(h, findings, warnings)) {
+		json_decref(findings);
+		json_decref(warnings);
+		return NULL;
+	}
+	return json_pack("{ss ss ss so sI so sI sI s{si si so} ss si s{si si} so so so so}", "name",
 			 p->name, "state", state_names[pod->state], "health", health_words[h->word],
-			 "cgroup", h->cgroup, "cgroup_id", (json_int_t)p->cgroup_id, "netns",
-			 *h->netns ? json_string(h->netns) : json_null(), "netns_inode",
+			 "cgroup", json_quoted(h->cgroup), "cgroup_id", (json_int_t)p->cgroup_id,
+			 "netns", *h->netns ? json_quoted(h->netns) : json_null(), "netns_inode",
 			 (json_int_t)p->netns_ino, "netns_cookie", (json_int_t)pod->cookie, "links",
 			 "attached", pod->nr_links, "expected", NR_LINKS, "effective",
 			 h->nr_effective < 0 ? json_null() : json_integer(h->nr_effective), "build",

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Noun: trace. Verdicts as they are given, one line each. */
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -133,17 +132,18 @@ static void print_time(__u64 time, int json, char *text, size_t size)
 		 json ? "Z" : "");
 }
 
-/* A process may call itself anything: columns stay columns, and a terminal is told nothing. */
-static void print_process(const struct event *ev, int json, char text[sizeof(ev->comm)])
-{
-	size_t i;
+#define COMM_TEXT_MAX (4 * sizeof(((struct event *)0)->comm) + 6) /* quoted, each byte as four */
 
-	for (i = 0; i < sizeof(ev->comm) - 1 && ev->comm[i]; i++)
-		text[i] = isascii(ev->comm[i]) && isprint(ev->comm[i]) ? ev->comm[i] : '?';
-	text[i] = 0;
-	while (!json && i--)
-		if (text[i] == ' ')
-			text[i] = '_';
+/* A process may call itself anything: columns stay columns. */
+static void print_process(const struct event *ev, int json, char text[COMM_TEXT_MAX])
+{
+	char comm[sizeof(ev->comm) + 1];
+
+	snprintf(comm, sizeof(comm), "%.*s", (int)sizeof(ev->comm), ev->comm);
+	err_quote(comm, text, COMM_TEXT_MAX);
+	for (; !json && *text; text++)
+		if (*text == ' ')
+			*text = '_';
 }
 
 /* 10.0.0.5:80 or [fd00::5]:80; * where the kernel has not chosen yet. */
@@ -170,7 +170,7 @@ static void print_number(__u32 n, __u32 none, char *text, size_t size)
 
 static void print_plain(const struct event *ev)
 {
-	char time[32], comm[sizeof(ev->comm)], src[PREFIX_TEXT_MAX + 8], dst[PREFIX_TEXT_MAX + 8];
+	char time[32], comm[COMM_TEXT_MAX], src[PREFIX_TEXT_MAX + 8], dst[PREFIX_TEXT_MAX + 8];
 	char pid[12], uid[12], gid[12], verdict[32];
 
 	print_time(ev->time, 0, time, sizeof(time));
@@ -203,7 +203,7 @@ static json_t *number_or_null(__u32 n, __u32 none)
 
 static int print_json(const struct event *ev)
 {
-	char time[32], comm[sizeof(ev->comm)];
+	char time[32], comm[COMM_TEXT_MAX];
 	json_t *o;
 	int err;
 

@@ -58,7 +58,7 @@ __attribute__((format(printf, 2, 0))) static int keep_message(enum libbpf_print_
 	return 0;
 }
 
-static void clear(struct datapath *dp)
+void datapath_init(struct datapath *dp)
 {
 	libbpf_set_print(keep_message); /* nothing of it goes to stderr by itself */
 	memset(dp, -1, sizeof(*dp));
@@ -79,7 +79,7 @@ void datapath_close(struct datapath *dp)
 		close(dp->scan);
 	if (dp->inbound >= 0)
 		close(dp->inbound);
-	clear(dp);
+	datapath_init(dp);
 }
 
 /* FNV-1a */
@@ -164,7 +164,7 @@ int datapath_open_rest(struct datapath *dp, struct st_err *e)
 {
 	int i, err = 0;
 
-	clear(dp);
+	datapath_init(dp);
 	if (access(ST_DIR, F_OK))
 		return errno == ENOENT ? -ENOENT : err_sys(e, errno, "directory", ST_DIR);
 	for (i = 0; i < NR_MAPS && !err; i++)
@@ -407,7 +407,7 @@ int datapath_load_next(const struct datapath *dp, struct datapath *next, struct 
 	struct st_all *skel;
 	int i, err;
 
-	clear(next);
+	datapath_init(next);
 	err = bpffs_remove(ST_DIR_NEW, e);
 	skel = err ? NULL : load(dp, e, &err);
 	if (!skel)

@@ -20,6 +20,9 @@ struct datapath {
 /* Tells this build from others: a hash of its programs. */
 const char *datapath_build(void);
 
+/* Nothing is open: datapath_close() may follow. */
+void datapath_init(struct datapath *dp);
+
 /* Opens the pinned datapath. Returns 0, -ENOENT if there is none (e untouched), or another -errno
  * with e filled, e.g. -EPROTO if it has another layout. Its programs may be another build's, as long
  * as the layout is ours. Close with datapath_close().

@@ -5,14 +5,17 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What may come from anywhere has to stay on one line, and not speak to the terminal. */
+/* What may come from anywhere has to stay on one line, and not speak to the terminal, which takes orders
+ * by bytes above ASCII, too; and what is no UTF-8 is no text in JSON. A backslash stays one: systemd has
+ * them in names of cgroups, and what was quoted once may become a part of what is quoted again.
+ */
 void err_quote(const char *which, char *text, size_t size)
 {
 	size_t n = 0;
 
 	for (; *which && n + 5 < size; which++) {
-		if ((unsigned char)*which < ' ' || *which == 127)
-			n += snprintf(text + n, size - n, "\\x%02x", *which);
+		if (*which < ' ' || *which > '~')
+			n += snprintf(text + n, size - n, "\\x%02x", (unsigned char)*which);
 		else
 			text[n++] = *which;
 	}
@@ -21,7 +24,7 @@ void err_quote(const char *which, char *text, size_t size)
 
 int err_set(struct st_err *e, int code, const char *what, const char *which, const char *why, ...)
 {
-	char quoted[512];
+	char quoted[512], raw[4 * sizeof(e->text)];
 	va_list ap;
 	size_t n;
 
@@ -29,14 +32,15 @@ int err_set(struct st_err *e, int code, const char *what, const char *which, con
 		return -code;
 	if (which) {
 		err_quote(which, quoted, sizeof(quoted));
-		snprintf(e->text, sizeof(e->text), "%s '%s': ", what, quoted);
+		snprintf(raw, sizeof(raw), "%s '%s': ", what, quoted);
 	} else {
-		snprintf(e->text, sizeof(e->text), "%s: ", what);
+		snprintf(raw, sizeof(raw), "%s: ", what);
 	}
-	n = strlen(e->text);
+	n = strlen(raw);
 	va_start(ap, why);
-	vsnprintf(e->text + n, sizeof(e->text) - n, why, ap);
+	vsnprintf(raw + n, sizeof(raw) - n, why, ap);
 	va_end(ap);
+	err_quote(raw, e->text, sizeof(e->text)); /* a why may have a path in it */
 	return -code;
 }
 
@@ -47,11 +51,13 @@ int err_sys(struct st_err *e, int code, const char *what, const char *which)
 
 void err_hint(struct st_err *e, const char *hint, ...)
 {
+	char raw[2 * sizeof(e->hint)];
 	va_list ap;
 
 	if (e->hint[0])
 		return;
 	va_start(ap, hint);
-	vsnprintf(e->hint, sizeof(e->hint), hint, ap);
+	vsnprintf(raw, sizeof(raw), hint, ap);
 	va_end(ap);
+	err_quote(raw, e->hint, sizeof(e->hint));
 }

@@ -20,7 +20,9 @@ int err_set(struct st_err *e, int code, const char *what, const char *which, con
 /* The same with strerror(code) as the why. */
 int err_sys(struct st_err *e, int code, const char *what, const char *which);
 
-/* WHICH as messages show it: on one line, without control characters, cut off to fit text[size]. */
+/* WHICH as it may be shown: what is not printable ASCII becomes \xNN; cut off to fit text[size]. To quote
+ * twice does not matter.
+ */
 void err_quote(const char *which, char *text, size_t size);
 
 void err_hint(struct st_err *e, const char *hint, ...) __attribute__((format(printf, 2, 3)));

@@ -35,7 +35,8 @@ static const struct command commands[] = {
 	  "  socktables attach --pid 4711 --name web -o 15020,3306 --ipv6=on\n"
 	  "  socktables attach --pid 4711 -x @/etc/mesh/outside.txt\n"
 	  "  socktables attach --from pods.txt\n" ABOUT_LISTS,
-	  cmd_attach, attach_tables, 2, ON_PODS | LOADING, CAPS(SYS_PTRACE) },
+	  cmd_attach, attach_tables, 2, ON_PODS | LOADING,
+	  CAPS(SYS_PTRACE) | CAPS(DAC_READ_SEARCH) },
 	{ "update", "NAME [policy]", "give an attached pod a new policy",
 	  "  socktables update web -o 15020,3306\n" ABOUT_LISTS, cmd_update, update_tables, 1,
 	  ON_PODS, CAPS(SYS_PTRACE) | CAPS(PERFMON) },
@@ -43,7 +44,8 @@ static const struct command commands[] = {
 	  "  socktables detach web\n"
 	  "  socktables detach web --drain=30\n"
 	  "  socktables detach --all --stale\n",
-	  cmd_detach, detach_tables, 1, ON_PODS, CAPS(SYS_PTRACE) | CAPS(PERFMON) },
+	  cmd_detach, detach_tables, 1, ON_PODS,
+	  CAPS(SYS_PTRACE) | CAPS(PERFMON) | CAPS(DAC_READ_SEARCH) },
 	{ "upgrade", "", "this build's programs for all pods, connections go on",
 	  "  socktables upgrade\n", cmd_upgrade, NULL, 0, LOADING, CAPS(SYS_ADMIN) },
 	{ "status", "[NAME]", "what is attached, and whether it works", status_notes, cmd_status,
@@ -91,7 +93,7 @@ static const struct command commands[] = {
 	  "  socktables trace\n"
 	  "  socktables trace web --dst 10.0.0.0/8 --port 5432 --count 10\n"
 	  "  socktables trace --reason in-no-listener --json | jq .pod\n",
-	  cmd_trace, trace_tables, 1, ON_MAPS, 0 },
+	  cmd_trace, trace_tables, 1, ON_MAPS, CAPS(DAC_READ_SEARCH) | CAPS(SYS_PTRACE) },
 	{ "probe", "", "what this kernel can do, by trying it", "  socktables probe\n", cmd_probe,
 	  noun_tables, 1, LOADING, 0 },
 	{ "agent", "[--once]", "keep pods' addresses right while they change",
@@ -104,7 +106,8 @@ static const struct command commands[] = {
 	  cmd_import, noun_tables, 1, 0, 0 },
 	{ "istio-iptables", "[FLAGS]", "drop-in for Istio's binary, for the pod it runs in",
 	  istio_notes, cmd_istio, istio_tables, 2, LOADING,
-	  CAPS(SYS_ADMIN) | CAPS(SYS_PTRACE) | CAPS(SETUID) | CAPS(SETGID) },
+	  CAPS(SYS_ADMIN) | CAPS(SYS_PTRACE) | CAPS(SETUID) | CAPS(SETGID) |
+		  CAPS(DAC_READ_SEARCH) },
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(*commands))
@@ -132,11 +135,24 @@ static const struct command *find(const char *name)
 	return NULL;
 }
 
+/* What went wrong is told, also that nobody took what was printed. */
+static int finish(const char *name, int status, const struct st_err *e)
+{
+	if (status != EXIT_DONE && e->text[0])
+		fprintf(stderr, "socktables: %s: %s\n", name, e->text);
+	if (status != EXIT_DONE && e->hint[0])
+		fprintf(stderr, "hint: %s\n", e->hint);
+	if (fflush(stdout) || ferror(stdout)) {
+		fprintf(stderr, "socktables: %s: writing to stdout: %s\n", name, strerror(errno));
+		return status ? status : EXIT_FAILED;
+	}
+	return status;
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *c;
 	struct st_err e = {};
-	int status;
 
 	signal(SIGPIPE, SIG_IGN); /* a reader that went away must not undo half an attach */
 	if (argc < 2) {
@@ -145,24 +161,13 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
 		print_help(stdout);
-		return EXIT_DONE;
+		return finish(argv[1], EXIT_DONE, &e);
 	}
 	c = find(argv[1]);
 	if (!c) {
-		fprintf(stderr,
-			"socktables: command '%s': unknown\nhint: try 'socktables --help'\n",
-			argv[1]);
+		err_set(&e, EINVAL, "command", argv[1], "unknown");
+		fprintf(stderr, "socktables: %s\nhint: try 'socktables --help'\n", e.text);
 		return EXIT_USAGE;
 	}
-	status = c->run(c, argc - 1, argv + 1, &e);
-	if (status != EXIT_DONE && e.text[0])
-		fprintf(stderr, "socktables: %s: %s\n", c->name, e.text);
-	if (status != EXIT_DONE && e.hint[0])
-		fprintf(stderr, "hint: %s\n", e.hint);
-	if (fflush(stdout) || ferror(stdout)) {
-		fprintf(stderr, "socktables: %s: writing to stdout: %s\n", c->name,
-			strerror(errno));
-		return status ? status : EXIT_FAILED;
-	}
-	return status;
+	return finish(c->name, c->run(c, argc - 1, argv + 1, &e), &e);
 }

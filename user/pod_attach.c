@@ -68,7 +68,8 @@ static int find_conflict(struct attaching *a, struct policy *old, struct st_err 
 	if (err && err != -ENOENT)
 		return err;
 	a->name_is_known = !err;
-	if (!err && cookie != a->ns.cookie && !is_stale(a, cookie, &p)) {
+	if (!err && cookie != a->ns.cookie && p.flags & (POLICY_ACTIVE | POLICY_DRAINING) &&
+	    !is_stale(a, cookie, &p)) {
 		err_hint(e, "'socktables status %s' shows it", a->name);
 		return err_set(e, EEXIST, "name", a->name, "taken by another pod");
 	}
@@ -291,6 +292,7 @@ int pod_attach(const struct pod_spec *spec, struct st_err *e)
 	struct st_err ignored = {};
 	int lock, err;
 
+	datapath_init(&a.dp);
 	err = name_of(spec, a.name, e);
 	if (err)
 		return err;

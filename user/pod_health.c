@@ -25,6 +25,7 @@ static void worsen(struct health *h, enum health_word word)
 void health_add(struct health *h, enum severity severity, const char *code, const char *format, ...)
 {
 	struct finding *more = realloc(h->findings, (h->nr + 1) * sizeof(*more)), *f;
+	char raw[PATH_MAX + HEALTH_TEXT_MAX];
 	va_list ap;
 
 	if (!more) {
@@ -36,8 +37,9 @@ void health_add(struct health *h, enum severity severity, const char *code, cons
 	f->severity = severity;
 	f->code = code;
 	va_start(ap, format);
-	vsnprintf(f->text, sizeof(f->text), format, ap);
+	vsnprintf(raw, sizeof(raw), format, ap);
 	va_end(ap);
+	err_quote(raw, f->text, sizeof(f->text));
 	if (severity == SEVERITY_DEGRADED)
 		worsen(h, HEALTH_DEGRADED);
 	if (severity == SEVERITY_BROKEN)

@@ -54,7 +54,7 @@ int pod_health(const struct datapath *dp, const struct pod *pod, const struct po
 	       struct health *ret, struct st_err *e);
 void pod_health_free(struct health *h);
 
-/* One more finding; the text is as of printf. */
+/* One more finding; the text is as of printf, and quoted: there are names in it that others gave. */
 void health_add(struct health *h, enum severity severity, const char *code, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 

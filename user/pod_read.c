@@ -41,8 +41,8 @@ static void judge(struct pod *pod, enum pod_state state, const char *why)
 	snprintf(pod->why, sizeof(pod->why), "%s", why);
 }
 
-/* A link that hangs on nothing any more lost that, or was detached by somebody: then it is still there, as
- * far as that may be looked at.
+/* A link that hangs on nothing any more lost that, or was detached by somebody: then it is still there. Gone
+ * is only what is known to be, as a pod that is gone is cleared away: not what may not be looked for.
  */
 static void judge_loose_link(struct pod *pod, int is_cgroup)
 {
@@ -50,13 +50,14 @@ static void judge_loose_link(struct pod *pod, int is_cgroup)
 	struct st_err ignored = {};
 	char path[PATH_MAX];
 	struct netns ns;
-	int is_there;
+	int is_there, err;
 
 	if (is_cgroup) {
-		is_there = !cgroup_path(p->cgroup_id, path);
+		is_there = cgroup_path(p->cgroup_id, path) != -ENOENT;
 	} else {
-		is_there = !netns_find(p->netns_dev, p->netns_ino, pod->cookie, &ns, &ignored);
-		if (is_there)
+		err = netns_find(p->netns_dev, p->netns_ino, pod->cookie, &ns, &ignored);
+		is_there = err != -ENOENT;
+		if (!err)
 			netns_close(&ns);
 	}
 	if (is_there)

@@ -17,6 +17,7 @@ struct pods_line {
 };
 
 struct pods_file {
+	const char *path;
 	struct pods_line *lines; /* those with words */
 	size_t nr;
 	const struct pods_line_ops *ops;
@@ -54,7 +55,7 @@ static int parse_line(const struct pods_file *f, struct pods_line *l, struct st_
 	int argc = 1, status = EXIT_FAILED;
 
 	if (!argv) {
-		err_sys(e, ENOMEM, "file of pods", NULL);
+		err_sys(e, ENOMEM, "file of pods", f->path);
 		return status;
 	}
 	argv[0] = "attach";
@@ -81,11 +82,11 @@ static int add_line(struct pods_file *f, size_t number, const char *text, struct
 		return 0;
 	more = realloc(f->lines, (f->nr + 1) * sizeof(*more));
 	if (!more)
-		return err_sys(e, ENOMEM, "file of pods", NULL);
+		return err_sys(e, ENOMEM, "file of pods", f->path);
 	f->lines = more;
 	more[f->nr] = (struct pods_line){ .number = number, .text = strdup(text) };
 	if (!more[f->nr].text)
-		return err_sys(e, ENOMEM, "file of pods", NULL);
+		return err_sys(e, ENOMEM, "file of pods", f->path);
 	f->nr++;
 	return 0;
 }
@@ -101,11 +102,11 @@ static int read_lines(FILE *in, struct pods_file *f, struct st_err *e)
 		if (strlen(line) == (size_t)got)
 			err = add_line(f, number, line, e);
 		else
-			err = err_set(e, EINVAL, "file of pods", NULL, "line %zu has a NUL byte",
+			err = err_set(e, EINVAL, "file of pods", f->path, "line %zu has a NUL byte",
 				      number);
 	}
 	if (!err && !feof(in)) /* without memory getline() sets no error indicator */
-		err = err_sys(e, errno, "file of pods", NULL);
+		err = err_sys(e, errno, "file of pods", f->path);
 	free(line);
 	return err;
 }
@@ -153,7 +154,7 @@ static int run_all(const struct pods_file *f, struct st_err *e)
 
 int pods_file_run(const char *path, const struct pods_line_ops *ops, void *ctx, struct st_err *e)
 {
-	struct pods_file f = { .ops = ops, .ctx = ctx };
+	struct pods_file f = { .path = path, .ops = ops, .ctx = ctx };
 	FILE *in = strcmp(path, "-") ? fopen(path, "re") : stdin;
 	int err, status;
 

@@ -55,7 +55,9 @@ static int go_quiet(void)
 /* What to do as a shell would: 127 for what is not there, 126 for what cannot be executed. */
 static void run_child(char *const *argv, const struct identity *who, int go, pid_t parent)
 {
+	struct st_err e = {};
 	sigset_t none;
+	int err;
 	char c;
 
 	if (read(go, &c, 1) != 1)
@@ -73,8 +75,10 @@ static void run_child(char *const *argv, const struct identity *who, int go, pid
 		_exit(1);
 	signal(SIGPIPE, SIG_DFL);
 	execvp(argv[0], argv);
-	fprintf(stderr, "socktables: run: command '%s': %s\n", argv[0], strerror(errno));
-	_exit(errno == ENOENT ? 127 : 126);
+	err = errno;
+	err_sys(&e, err, "command", argv[0]);
+	fprintf(stderr, "socktables: run: %s\n", e.text);
+	_exit(err == ENOENT ? 127 : 126);
 }
 
 int run_start(char *const *argv, const struct identity *who, struct started *ret, struct st_err *e)

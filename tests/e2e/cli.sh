@@ -89,9 +89,10 @@ wrong_pid() {
 
 wrong_name() {
 	local name letters="only letters, digits, '.', '_' and '-' may be used"
-	for name in a/b 'a b' ä a:b; do
+	for name in a/b 'a b' a:b; do
 		says 2 "attach: name '$name': $letters" "${IN_A[@]}" --name "$name"
 	done
+	says 2 "attach: name '\xc3\xa4': $letters" "${IN_A[@]}" --name ä
 	for name in . ..; do
 		says 2 "attach: name '$name': not a name" "${IN_A[@]}" --name "$name"
 	done
@@ -303,6 +304,8 @@ to_full() {
 stdout_full() {
 	one_line 1 "status: writing to stdout: No space left on device" to_full status
 	one_line 1 "probe: writing to stdout: No space left on device" to_full probe --json
+	one_line 1 "--help: writing to stdout: No space left on device" to_full --help
+	one_line 1 "attach: writing to stdout: No space left on device" to_full attach --help
 }
 
 unattached "not root" not_root

@@ -82,15 +82,15 @@ refused() {
 	done
 	same "" "$(attached)"
 	one_line 1 "attach: file of pods '$TMP/nowhere': No such file or directory" "$ST" attach --from "$TMP/nowhere"
+	one_line 1 "attach: file of pods '$TMP': Is a directory" "$ST" attach --from "$TMP"
 }
 
 # What is not read must not look like the end: a policy without its last flags, a node without its last pods.
 cut_off() {
 	{ pod_line a "-p 15101" && printf '%s \0-b 80\n' "$(pod_line b)"; } > "$TMP/pods"
-	one_line 2 "attach: file of pods: line 2 has a NUL byte" "$ST" attach --from "$TMP/pods"
-	one_line 1 "attach: file of pods: Is a directory" "$ST" attach --from "$TMP"
+	one_line 2 "attach: file of pods '$TMP/pods': line 2 has a NUL byte" "$ST" attach --from "$TMP/pods"
 	{ pod_line a && head -c 50M /dev/zero | tr '\0' '#'; } > "$TMP/pods"
-	one_line 1 "attach: file of pods: Cannot allocate memory" "$BASH" -c \
+	one_line 1 "attach: file of pods '$TMP/pods': Cannot allocate memory" "$BASH" -c \
 		"ulimit -v 50000 && exec '$ST' attach --from '$TMP/pods'"
 	same "" "$(attached)"
 }

@@ -75,6 +75,36 @@ stale_detached() {
 	drop_pods a b c
 }
 
+# Somebody detached a link of a pod that lives: it is broken, but it is nobody else's, and no leftover.
+loose_link() {
+	pod_make a && pod_make b
+	attach a
+	bpftool link detach pinned "$PINS/pods/a/st_recvmsg4"
+	same "incomplete: links were detached" "$(state a)"
+	"$ST" detach --all --stale
+	one_line 1 "attach: name 'a': taken by another pod" attach b --name a
+	same "incomplete: links were detached" "$(state a)"
+	"$ST" detach a
+	drop_pods a b
+}
+
+# attach was killed, then the pod went: what is recorded of it keeps nobody from its name.
+wreck_of_the_gone() {
+	needs strace strace
+	pod_make a && pod_make c
+	attach c
+	strace -f -o /dev/null -e trace=mkdir -e inject=mkdir:signal=KILL:when=1 "$ST" attach \
+		--cgroup "$CG/a" --netns /run/netns/a --name a || true
+	has "$("$ST" status a)" '^a: incomplete'
+	drop_pods a
+	pod_make a
+	attach a
+	has "$("$ST" status a)" '^a: attached$'
+	"$ST" detach a && "$ST" detach c
+	same "" "$(pins)"
+	drop_pods a c
+}
+
 # The last of all: the datapath goes with it.
 stale_alone() {
 	pod_make a
@@ -145,4 +175,6 @@ check "the last one takes the datapath with it" stale_alone
 check "the name of a pod that is gone is free" name_again
 check "a pod whose cgroup was made anew" cgroup_again
 check "a namespace that has the inode of one that is gone" inode_again
+check "a pod that lives and lost a link is not stale" loose_link
+check "a wreck of a pod that is gone does not keep its name" wreck_of_the_gone
 finish

@@ -3,7 +3,8 @@
  * A server that tells whom it sees, for every part that the suites need one for: the proxy, its DNS
  * agent, the application, the outside world.
  *
- *	e2e_stub [-n COPIES] [-r] [-m] [-4 ADDRESS] [-6 ADDRESS] [-o SOCKET] TAG MODE:ADDRESS:PORT...
+ *	e2e_stub [-n COPIES] [-r] [-m] [-4 ADDRESS] [-6 ADDRESS] [-o SOCKET] [-c NAME]
+ *		TAG MODE:ADDRESS:PORT...
  *	e2e_stub -t SOCKET TAG
  *
  * MODE	line	answers whatever it reads with one line, in HTTP if it was asked in HTTP
@@ -12,6 +13,7 @@
  *	hold	listens with the smallest backlog and never accepts
  * ADDRESS	IPv4, [IPv6] (then V6ONLY), or * for a dual-stack [::]
  * COPIES	how many SO_REUSEPORT sockets there are of each; with -r one may have it, too; -m: MPTCP
+ * NAME	what the process calls itself
  * SOCKET	an abstract Unix socket: -t takes from it the listeners that -o gives away there at SIGUSR2, and
  *		says "took N"
  *
@@ -405,7 +407,7 @@ int main(int argc, char **argv)
 	const char *heritage = NULL;
 	int c, copies = 1;
 
-	while ((c = getopt(argc, argv, "n:rm4:6:o:t:")) != -1) {
+	while ((c = getopt(argc, argv, "n:rm4:6:o:t:c:")) != -1) {
 		if (c == 'n')
 			copies = atoi(optarg);
 		else if (c == 'r')
@@ -416,6 +418,8 @@ int main(int argc, char **argv)
 			heir = optarg;
 		else if (c == 't')
 			heritage = optarg;
+		else if (c == 'c')
+			prctl(PR_SET_NAME, optarg);
 		else if (c == '4' && inet_pton(AF_INET, optarg, &answer4) == 1)
 			continue;
 		else if (c == '6' && inet_pton(AF_INET6, optarg, &answer6) == 1)

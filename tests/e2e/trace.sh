@@ -207,8 +207,8 @@ odd_process() {
 	pod_run_as a 1000 "$BASH" -c 'printf "a b\e[31m\xff" > /proc/$$/comm; exec 3<> /dev/tcp/'"$SVC4/80"
 	over 1
 	over 2
-	has "$(cat "$TMP/trace.1")" ' a_b\?\[31m\? +[0-9]+ +1000/1000 '
-	same 'a b?[31m?' "$(jq -r .process "$TMP/trace.2")"
+	has "$(cat "$TMP/trace.1")" ' a_b\\x1b\[31m\\xff +[0-9]+ +1000/1000 '
+	same 'a b\x1b[31m\xff' "$(jq -r .process "$TMP/trace.2")"
 }
 
 # --- which ----------------------------------------------------------------------------------------
