@@ -333,13 +333,21 @@ static int collect(void *ctx, struct st_err *e)
 
 int netns_facts(const struct netns *ns, int dual_stack, struct pod_facts *pod, struct st_err *e)
 {
-	struct facts f = { .pod = pod };
-	int err;
+	struct st_err why;
+	struct facts f;
+	int tries = 0, err;
 
 	memset(pod, 0, sizeof(*pod));
-	err = netns_run(ns, collect, &f, e);
+	do { /* what changes while it is dumped is dumped again (NLM_F_DUMP_INTR) */
+		netns_facts_free(pod);
+		f = (struct facts){ .pod = pod };
+		why = (struct st_err){};
+		err = netns_run(ns, collect, &f, &why);
+	} while (err == -EINTR && tries++ < 20);
 	if (err) {
 		netns_facts_free(pod);
+		if (!e->text[0])
+			*e = why;
 		return err;
 	}
 	pod->ipv6 = f.nr_v6 && (dual_stack || !f.nr_v4);

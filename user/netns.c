@@ -158,7 +158,7 @@ int netns_locate(__u64 dev, __u64 ino, char path[PATH_MAX])
 	return err ?: search("/proc", "/ns/net", dev, ino, path);
 }
 
-int netns_find(__u64 dev, __u64 ino, __u64 cookie, struct netns *ret, struct st_err *e)
+static int find_once(__u64 dev, __u64 ino, __u64 cookie, struct netns *ret, struct st_err *e)
 {
 	char path[PATH_MAX];
 	int err = netns_locate(dev, ino, path);
@@ -173,7 +173,28 @@ int netns_find(__u64 dev, __u64 ino, __u64 cookie, struct netns *ret, struct st_
 	if (err || ret->cookie == cookie)
 		return err;
 	netns_close(ret);
-	return -ENOENT;
+	return -EAGAIN;
+}
+
+/* A process by which it was found may have ended, or gone to another, until it is opened: then there may be
+ * others in it still.
+ */
+int netns_find(__u64 dev, __u64 ino, __u64 cookie, struct netns *ret, struct st_err *e)
+{
+	struct st_err why;
+	int tries, err;
+
+	for (tries = 0; tries < 5; tries++) {
+		why = (struct st_err){};
+		err = find_once(dev, ino, cookie, ret, &why);
+		if (err != -EAGAIN && (err != -ENOENT || !why.text[0]))
+			break;
+	}
+	if (err == -EAGAIN || err == -ENOENT)
+		return -ENOENT;
+	if (err && !e->text[0])
+		*e = why;
+	return err;
 }
 
 void netns_close(struct netns *ns)
