@@ -81,12 +81,20 @@ int bpffs_has(const char *path, struct st_err *e)
 	return errno == ENOENT ? 0 : err_sys(e, errno, "pin", path);
 }
 
+/* Of who may write to the bpffs there may be a link, to a directory that is none of ours. */
+static DIR *open_own(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	return fd < 0 ? NULL : fdopendir(fd);
+}
+
 int bpffs_remove(const char *path, struct st_err *e)
 {
 	char child[PATH_MAX];
 	struct dirent *d;
 	int err = 0;
-	DIR *dir = opendir(path);
+	DIR *dir = open_own(path);
 
 	if (!dir)
 		return errno == ENOENT ? 0 : err_sys(e, errno, "directory", path);

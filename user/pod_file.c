@@ -100,10 +100,10 @@ int pod_file_open(const char *root, const char *path, const char *what, FILE **r
 int pod_file_resolvers(const char *root, const char *path, struct addr **ret, size_t *ret_nr,
 		       struct st_err *e)
 {
-	FILE *f;
+	FILE *f = NULL;
 	int err = pod_file_open(root, path, "resolv.conf", &f, e);
 
-	if (err)
+	if (err || !f)
 		return err;
 	err = config_resolv_conf(f, path, ret, ret_nr, e);
 	fclose(f);

@@ -184,4 +184,18 @@ beside "deleted: the directory of all pods" pods_directory
 beside "deleted: the pod's policy" wreck policy_delete
 beside "deleted: the pod's counters" wreck entry_delete st_count
 beside "an update that was killed: its lists are not the next one's, and detach clears them away" killed_update
+
+# In a bpffs to which others may write, a link may be where we clear away what a killed command left.
+link_away() {
+	mkdir -p "$TMP/precious/sub" && touch "$TMP/precious/file" "$TMP/precious/sub/file"
+	ln -s "$TMP/precious" /sys/fs/bpf/+socktables
+	one_line 1 "attach: directory '/sys/fs/bpf/+socktables': Not a directory" attach linked
+	same "file sub sub/file" "$(find "$TMP/precious" -mindepth 1 -printf '%P\n' | sort | paste -sd ' ')"
+	rm /sys/fs/bpf/+socktables
+	attach linked
+	"$ST" detach linked
+}
+
+pod_make linked
+check "a link where pins are cleared away leads nowhere" link_away
 finish
