@@ -93,9 +93,10 @@ rules() {
 
 # --- what is seen ---------------------------------------------------------------------------------
 
-# plain: hides what may differ: ports that the kernel chose, the address at which the proxy was reached
+# plain: hides what may differ: ports that the kernel chose, for the proxy also conntrack, of all from 1024;
+# the address at which the proxy was reached
 plain() {
-	sed -E 's/:(3[2-9]|[45][0-9]|60)[0-9]{3}\b/:*/g; s/ local=[^ ]+//; s/ od=ENO[A-Z]+$//'
+	sed -E 's/:(3[2-9]|[45][0-9]|60)[0-9]{3}\b/:*/g; s/( copy=[0-9]+ peer=[^ ]+):[0-9]+/\1:*/; s/ local=[^ ]+//; s/ od=ENO[A-Z]+$//'
 }
 
 PLACES4="$OUT4 $SVC4 $SVC4_2ND $FAR4 $BEHIND4 $POD4 $NET4 127.0.0.1"
