@@ -52,7 +52,7 @@ static const struct command commands[] = {
 	  status_tables, 1, ON_MAPS,
 	  CAPS(DAC_READ_SEARCH) | CAPS(NET_ADMIN) | CAPS(SYS_ADMIN) | CAPS(SYS_PTRACE) },
 	{ "stats", "[NAME]", "counters by reason", stats_notes, cmd_stats, stats_tables, 1, ON_MAPS,
-	  0 },
+	  CAPS(DAC_READ_SEARCH) | CAPS(SYS_PTRACE) },
 	{ "explain", "NAME FLOW | --offline [policy] FLOW | --import FILE FLOW",
 	  "which rule wins for a connection, and what is seen of it",
 	  "  socktables explain web out tcp 10.0.0.5:80 --uid 1000\n"

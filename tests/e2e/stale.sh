@@ -93,7 +93,7 @@ wreck_of_the_gone() {
 	needs strace strace
 	pod_make a && pod_make c
 	attach c
-	strace -f -o /dev/null -e trace=mkdir -e inject=mkdir:signal=KILL:when=1 "$ST" attach \
+	strace -f -o /dev/null -P "$PINS/pods" -e trace=mkdir -e inject=mkdir:signal=KILL:when=1 "$ST" attach \
 		--cgroup "$CG/a" --netns /run/netns/a --name a || true
 	has "$("$ST" status a)" '^a: incomplete'
 	drop_pods a
