@@ -99,7 +99,7 @@ int cmd_one_pod(int n, char **args, const char **ret, struct st_err *e)
 
 json_t *json_quoted(const char *text)
 {
-	size_t size = 4 * strlen(text) + 6; /* all of it, if each byte becomes four */
+	size_t size = ERR_QUOTED_MAX(strlen(text));
 	char *quoted = malloc(size);
 	json_t *o = NULL;
 

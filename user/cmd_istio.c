@@ -233,7 +233,7 @@ static int dry_run(const struct istio *i, const struct addr_list *resolvers, str
 {
 	struct st_err why = {};
 	struct target t = {};
-	char cgroup[4 * sizeof(t.cgroup) + 6] = "DIR";
+	char cgroup[ERR_QUOTED_MAX(sizeof(t.cgroup))] = "DIR";
 	int found = !find_target(i, &t, &why), v4, v6;
 	int err = find_families(t.netns, i->policy.dual_stack, &v4, &v6, e);
 

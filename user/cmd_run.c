@@ -231,8 +231,8 @@ static int block_signals(struct st_err *e)
 	sigaddset(&set, SIGUSR1);
 	sigaddset(&set, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	signal(SIGCHLD,
-	       SIG_DFL); /* inherited as ignored, it would neither come nor leave a status */
+	/* Inherited as ignored, it would neither come nor leave a status. */
+	signal(SIGCHLD, SIG_DFL);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return fd < 0 ? err_sys(e, errno, "signals", NULL) : fd;
 }

@@ -132,7 +132,7 @@ static void print_time(__u64 time, int json, char *text, size_t size)
 		 json ? "Z" : "");
 }
 
-#define COMM_TEXT_MAX (4 * sizeof(((struct event *)0)->comm) + 6) /* quoted, each byte as four */
+#define COMM_TEXT_MAX ERR_QUOTED_MAX(sizeof(((struct event *)0)->comm))
 
 /* A process may call itself anything: columns stay columns. */
 static void print_process(const struct event *ev, int json, char text[COMM_TEXT_MAX])

@@ -123,7 +123,8 @@ void config_free_owners(struct config *copy);
 int config_given(const struct config *c, const char *name);
 
 /* Turns the names of owner groups into gids. resolve returns 0 and the gid, or -errno: -ENOENT if
- * there is no such group; it may fill e itself. Returns 0, or -errno with e filled; groups resolved so far stay so.
+ * there is no such group; it may fill e itself. Returns 0, or -errno with e filled; groups resolved so
+ * far stay so.
  */
 int config_resolve_groups(struct config *c,
 			  int (*resolve)(void *ctx, const char *name, __u32 *ret_gid), void *ctx,

@@ -132,6 +132,15 @@ static const char *wrong_way(const struct config *c)
 	return NULL;
 }
 
+/* The last step of the flags that have to do with it, in whatever order they come. */
+static int accept_way(struct config *c, const struct option_row *row, const char *value,
+		      struct st_err *e)
+{
+	const char *why = wrong_way(c);
+
+	return why ? config_refuse(e, row, value, why) : config_mark(c, row);
+}
+
 /* To Istio everything but TPROXY is REDIRECT; here a typing error is told. */
 static int set_mode(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
 {
@@ -139,8 +148,7 @@ static int set_mode(void *ctx, const struct option_row *row, const char *value, 
 
 	if (!*value || !strcmp(value, "REDIRECT") || !strcmp(value, "TPROXY")) {
 		c->tproxy = !strcmp(value, "TPROXY");
-		return wrong_way(c) ? config_refuse(e, row, value, wrong_way(c))
-				    : config_mark(ctx, row);
+		return accept_way(c, row, value, e);
 	}
 	if (!strcmp(value, "NONE")) {
 		err_hint(e, "-b '' -i '' --redirect-dns=false captures nothing");
@@ -154,8 +162,7 @@ static int set_way(void *ctx, const struct option_row *row, const char *value, s
 {
 	if (number_parse(value, 0, 4294967295U, config_field(ctx, row)))
 		return config_refuse(e, row, value, "not a number from 0 to 4294967295");
-	return wrong_way(ctx) ? config_refuse(e, row, value, wrong_way(ctx))
-			      : config_mark(ctx, row);
+	return accept_way(ctx, row, value, e);
 }
 
 #define AT(member) offsetof(struct config, member)

@@ -20,6 +20,9 @@ int err_set(struct st_err *e, int code, const char *what, const char *which, con
 /* The same with strerror(code) as the why. */
 int err_sys(struct st_err *e, int code, const char *what, const char *which);
 
+/* Room for a quoted text of that many bytes, each of which may become four. */
+#define ERR_QUOTED_MAX(length) (4 * (length) + 6)
+
 /* WHICH as it may be shown: what is not printable ASCII becomes \xNN; cut off to fit text[size]. To quote
  * twice does not matter.
  */

@@ -46,15 +46,6 @@ static int name_of(const struct pod_spec *spec, char name[ST_NAME_MAX], struct s
 	return 0;
 }
 
-/* A pod whose namespace or cgroup is gone owns neither its name nor its namespace any more. */
-static int is_stale(const struct attaching *a, __u64 cookie, const struct policy *p)
-{
-	struct pod pod = { .cookie = cookie, .policy = *p };
-
-	pod_examine(&a->dp, &pod);
-	return pod.state == POD_STALE;
-}
-
 /* The same pod under another name, or another pod under this name, is refused. Returns 1 and the
  * policy in force if this very pod is attached already, 0 if neither name nor pod is known, but for
  * wrecks.
@@ -69,14 +60,14 @@ static int find_conflict(struct attaching *a, struct policy *old, struct st_err 
 		return err;
 	a->name_is_known = !err;
 	if (!err && cookie != a->ns.cookie && p.flags & (POLICY_ACTIVE | POLICY_DRAINING) &&
-	    !is_stale(a, cookie, &p)) {
+	    !pod_is_stale(&a->dp, cookie, &p)) {
 		err_hint(e, "'socktables status %s' shows it", a->name);
 		return err_set(e, EEXIST, "name", a->name, "taken by another pod");
 	}
 	err = maps_get_policy(&a->dp, a->ns.cookie, old, e);
 	if (err || !(old->flags & (POLICY_ACTIVE | POLICY_DRAINING)))
 		return err == -ENOENT ? 0 : err;
-	if (old->cgroup_id != a->cgroup_id && is_stale(a, a->ns.cookie, old))
+	if (old->cgroup_id != a->cgroup_id && pod_is_stale(&a->dp, a->ns.cookie, old))
 		return 0;
 	if (strcmp(old->name, a->name))
 		return err_set(e, EEXIST, "netns", NULL, "already attached as pod '%s'", old->name);

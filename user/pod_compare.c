@@ -5,12 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <bpf/bpf.h>
-
-#include "bpffs.h"
-#include "enter.h"
 #include "pod_impl.h"
 #include "pod_maps.h"
 #include "ruleset_impl.h"
@@ -105,21 +100,11 @@ int pod_name_of_netns(const char *netns, char name[ST_NAME_MAX], struct st_err *
 
 int pod_is_linked_to(const char *name, const char *netns)
 {
-	struct bpf_link_info info = {};
-	char dir[PATH_MAX], path[PATH_MAX + 32];
-	__u32 size = sizeof(info);
+	struct bpf_link_info info;
 	struct stat st;
-	int fd, is = 0;
 
-	bpffs_pod_dir(name, dir);
-	snprintf(path, sizeof(path), "%s/" INBOUND_NAME, dir);
-	fd = bpf_obj_get(path);
-	if (fd < 0)
-		return 0;
-	if (!stat(netns, &st) && !bpf_obj_get_info_by_fd(fd, &info, &size))
-		is = info.type == BPF_LINK_TYPE_NETNS && info.netns.netns_ino == (__u32)st.st_ino;
-	close(fd);
-	return is;
+	return !stat(netns, &st) && !pod_link(name, INBOUND_NAME, &info) &&
+	       info.type == BPF_LINK_TYPE_NETNS && info.netns.netns_ino == (__u32)st.st_ino;
 }
 
 /* On cgroup2 the inode is the id. A pod at another cgroup is for attach to refuse. */

@@ -148,14 +148,6 @@ int pod_detach(const char *name, enum detach_what what, struct st_err *e)
 	return err;
 }
 
-static int is_stale(const struct datapath *dp, __u64 cookie, const struct policy *p)
-{
-	struct pod pod = { .cookie = cookie, .policy = *p };
-
-	pod_examine(dp, &pod);
-	return pod.state == POD_STALE;
-}
-
 static int detach_each(const struct datapath *dp, int only_stale, struct st_err *e)
 {
 	__u64 cookie, kept, *prev = NULL;
@@ -163,7 +155,7 @@ static int detach_each(const struct datapath *dp, int only_stale, struct st_err 
 	int err;
 
 	while (!(err = maps_next_policy(dp, prev, &cookie, &p, e))) {
-		if (only_stale && !is_stale(dp, cookie, &p)) {
+		if (only_stale && !pod_is_stale(dp, cookie, &p)) {
 			kept = cookie;
 			prev = &kept;
 			continue;

@@ -8,9 +8,9 @@
 
 #include <bpf/bpf.h>
 
-#include "bpffs.h"
 #include "cgroup.h"
 #include "pod_health.h"
+#include "pod_impl.h"
 
 #define MAX_PROGRAMS 64 /* that the kernel lets one hook have on one cgroup */
 
@@ -61,22 +61,12 @@ static int is_named(__u32 id, const char *want)
 static int check_link(struct looking *l, const char *hook, __u32 *ret_program)
 {
 	const struct policy *p = &l->pod->policy;
-	struct bpf_link_info info = {};
-	__u32 size = sizeof(info);
+	struct bpf_link_info info;
 	/* What is linked to the namespace is of each pod its own. */
 	const char *name = strcmp(hook, INBOUND_NAME) ? hook : ENTER_NAME;
-	char dir[PATH_MAX], path[PATH_MAX];
-	int fd, err, is_there;
+	int is_there;
 
-	bpffs_pod_dir(p->name, dir);
-	if (snprintf(path, sizeof(path), "%s/%s", dir, hook) >= PATH_MAX)
-		return 0;
-	fd = bpf_obj_get(path);
-	if (fd < 0)
-		return blame(l, MISSING, hook);
-	err = bpf_obj_get_info_by_fd(fd, &info, &size);
-	close(fd);
-	if (err)
+	if (pod_link(p->name, hook, &info))
 		return blame(l, MISSING, hook);
 	*ret_program = info.prog_id;
 	if (info.type == BPF_LINK_TYPE_CGROUP) {

@@ -3,6 +3,8 @@
 #ifndef SOCKTABLES_POD_IMPL_H
 #define SOCKTABLES_POD_IMPL_H
 
+#include <linux/bpf.h>
+
 #include "netns.h"
 #include "pod.h"
 
@@ -32,8 +34,14 @@ int pod_replace_rules(const struct datapath *dp, const struct netns *ns, const s
 /* Waits until no program runs that could still hold what was just taken out of a map. */
 void pod_wait_for_readers(void);
 
+/* What the kernel says of a pod's link, by the name of its pin. Returns 0 or -errno. */
+int pod_link(const char *pod, const char *hook, struct bpf_link_info *ret);
+
 /* Fills what follows policy in pod. */
 void pod_examine(const struct datapath *dp, struct pod *pod);
+
+/* Whether its cgroup or its namespace is gone: it owns neither its name nor its namespace any more. */
+int pod_is_stale(const struct datapath *dp, __u64 cookie, const struct policy *p);
 
 /* Everything of one pod that can still be found, in the order that stops capturing at once. p is
  * NULL if it has no policy: then only links are removed.

@@ -52,6 +52,8 @@ static void judge_loose_link(struct pod *pod, int is_cgroup)
 	struct netns ns;
 	int is_there, err;
 
+	if (pod->why[0])
+		return; /* judged by another link: a cgroup that is gone has lost a dozen */
 	if (is_cgroup) {
 		is_there = cgroup_path(p->cgroup_id, path) != -ENOENT;
 	} else {
@@ -67,37 +69,44 @@ static void judge_loose_link(struct pod *pod, int is_cgroup)
 		      is_cgroup ? "its cgroup is gone" : "its network namespace is gone");
 }
 
-/* Counts the pin if its link still hangs on the pod's cgroup or namespace. */
-static void check_link(const char *path, struct pod *pod)
+int pod_link(const char *pod, const char *hook, struct bpf_link_info *ret)
 {
-	struct bpf_link_info info = {};
-	__u32 size = sizeof(info);
-	int fd = bpf_obj_get(path);
+	char dir[PATH_MAX], path[PATH_MAX + 32];
+	__u32 size = sizeof(*ret);
+	int fd, err;
 
+	*ret = (struct bpf_link_info){};
+	bpffs_pod_dir(pod, dir);
+	snprintf(path, sizeof(path), "%s/%s", dir, hook);
+	fd = bpf_obj_get(path);
 	if (fd < 0)
-		return;
-	if (!bpf_obj_get_info_by_fd(fd, &info, &size)) {
-		pod->nr_links++;
-		if (info.type == BPF_LINK_TYPE_CGROUP && !info.cgroup.cgroup_id)
-			judge_loose_link(pod, 1);
-		if (info.type == BPF_LINK_TYPE_NETNS && !info.netns.netns_ino)
-			judge_loose_link(pod, 0);
-	}
+		return -errno;
+	err = bpf_obj_get_info_by_fd(fd, ret, &size) ? -errno : 0;
 	close(fd);
+	return err;
+}
+
+/* Counts the pin, and judges by it whether its link still hangs on the pod's cgroup or namespace. */
+static void check_link(const char *hook, struct pod *pod)
+{
+	struct bpf_link_info info;
+
+	if (pod_link(pod->policy.name, hook, &info))
+		return;
+	pod->nr_links++;
+	if (info.type == BPF_LINK_TYPE_CGROUP && !info.cgroup.cgroup_id)
+		judge_loose_link(pod, 1);
+	if (info.type == BPF_LINK_TYPE_NETNS && !info.netns.netns_ino)
+		judge_loose_link(pod, 0);
 }
 
 void pod_examine(const struct datapath *dp, struct pod *pod)
 {
-	char dir[PATH_MAX], path[PATH_MAX];
 	int i;
 
-	bpffs_pod_dir(pod->policy.name, dir);
-	for (i = 0; i < NR_HOOKS; i++) {
-		if (snprintf(path, sizeof(path), "%s/%s", dir, hooks[i].name) < PATH_MAX)
-			check_link(path, pod);
-	}
-	if (snprintf(path, sizeof(path), "%s/" INBOUND_NAME, dir) < PATH_MAX)
-		check_link(path, pod);
+	for (i = 0; i < NR_HOOKS; i++)
+		check_link(hooks[i].name, pod);
+	check_link(INBOUND_NAME, pod);
 	if (pod->policy.flags & POLICY_DRAINING)
 		judge(pod, POD_DRAINING, "new connections go direct, live ones are kept");
 	else if (!(pod->policy.flags & POLICY_ACTIVE))
@@ -106,6 +115,14 @@ void pod_examine(const struct datapath *dp, struct pod *pod)
 		judge(pod, POD_INCOMPLETE, "links are missing");
 	pod->nr_listeners = maps_count_listeners(dp, pod->cookie);
 	pod->nr_numbers = maps_count_numbers(dp, pod->cookie);
+}
+
+int pod_is_stale(const struct datapath *dp, __u64 cookie, const struct policy *p)
+{
+	struct pod pod = { .cookie = cookie, .policy = *p };
+
+	pod_examine(dp, &pod);
+	return pod.state == POD_STALE;
 }
 
 int pod_read(const char *name,
