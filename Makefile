@@ -41,7 +41,7 @@ PURE_SRC := config config_flags config_lists err explain import import_guess ist
 obj = $(patsubst %,$(B)/user/%.o,$(1))
 
 UNIT_TESTS := istio_env_test options_test config_test refusals_test list_file_test resolv_test ruleset_test refresh_test import_test \
-	import_random_test verdict_test explain_test oracle_test kernel_test budget_test show_test
+	import_random_test verdict_test known_test explain_test oracle_test kernel_test budget_test show_test
 UNIT_SHARED := flags rows rows_run twin oracle oracle_walk oracle_print draw trial walk random_rules import_refusals
 FUZZERS := verdict flags import
 E2E_PRELOADED := nohook openfds

@@ -162,38 +162,4 @@ static __always_inline struct flow flow_from(struct bpf_sock_addr *ctx, struct b
 	return f;
 }
 
-/* What the lists of the policy say about an outbound flow. SOURCE is set to the address that an
- * unbound socket would get there; all zero: the kernel's own choice is right. Returns as known_of().
- */
-static __always_inline struct known *flow_classify(const struct policy *p, struct flow *f,
-						   struct bpf_sock *sk, struct addr *source)
-{
-	struct owner o = owner_of(sk);
-	struct known s, *kept;
-
-	kept = known_of(p, f, &s);
-	f->uid = o.uid;
-	f->gid = o.gid;
-	f->dst_class = s.dst_class;
-	f->port_class = s.port_class;
-	if (!addr_is_zero(&f->src) || addr_is_loopback(&f->dst))
-		*source = (struct addr){};
-	else if (!addr_is_zero(&s.src))
-		*source = s.src;
-	else if (f->dst_class & CLASS_LOCAL)
-		*source = f->dst;
-	else
-		*source = addr_is_v4(&f->dst) ? p->src4 : p->src6;
-	f->bound_lo = RD(sk->bound_dev_if) == LOOPBACK_IFINDEX;
-	if (p->flags & POLICY_IFACES && RD(sk->bound_dev_if)) {
-		f->bound_iface = 1;
-		f->iface_class = id_class_of(p, ID_IFACE, RD(sk->bound_dev_if));
-	}
-	if (p->flags & POLICY_OWNER_SETS) {
-		f->uid_class = id_class_of(p, ID_UID, f->uid);
-		f->gid_class = id_class_of(p, ID_GID, f->gid);
-	}
-	return kept;
-}
-
 #endif

@@ -9,6 +9,7 @@
 
 #include <bpf/bpf_helpers.h>
 
+#include "../include/known.h"
 #include "../include/verdict.h"
 
 /* Whose programs these are. Read and written by the command alone. */
@@ -119,14 +120,12 @@ struct {
 	__type(value, __u32);
 } st_dest SEC(".maps") __weak;
 
-/* destination -> what the maps above say of it. A cache: the tries and hashes that it saves are many steps,
- * each a miss in the CPU's caches.
- */
+/* known_at() -> a destination, what the maps above say of it, and its number. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, ST_KNOWN_MAX);
-	__type(key, struct known_key);
-	__type(value, struct known);
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, KNOWN_SLOTS);
+	__type(key, __u32);
+	__type(value, struct known_slot);
 } st_known SEC(".maps") __weak;
 
 /* netns cookie -> which numbers the pod has given. Made by attach, before a connect can need it. */
@@ -161,31 +160,6 @@ static __always_inline __u32 id_class_of(const struct policy *p, enum id_kind ki
 	__u32 *class = bpf_map_lookup_elem(&st_ids, &k);
 
 	return class ? *class : 0;
-}
-
-/* Puts what is known of a destination into *S. Returns where that is kept, or NULL: one time in four it is
- * kept, so that it costs little if each destination is dialled but once.
- */
-static __always_inline struct known *known_of(const struct policy *p, const struct flow *f,
-					      struct known *s)
-{
-	struct known_key k = { .made = p->made, .dst = f->dst, .dport = f->dport };
-	struct known *kept = bpf_map_lookup_elem(&st_known, &k);
-	const struct class_value *dst;
-
-	if (kept) {
-		*s = *kept;
-		return kept;
-	}
-	dst = class_of(p, &f->dst);
-	*s = (struct known){ .port_class = id_class_of(p, ID_PORT, f->dport) };
-	if (dst) {
-		s->dst_class = dst->class;
-		s->src = dst->src;
-	}
-	if (!(bpf_get_prandom_u32() & 3))
-		bpf_map_update_elem(&st_known, &k, s, BPF_ANY);
-	return 0;
 }
 
 #endif

@@ -5,6 +5,7 @@
 #include <linux/in.h>
 #include <linux/in6.h>
 
+#include "classify.bpf.h"
 #include "dns.bpf.h"
 #include "flow.bpf.h"
 #include "mptcp.bpf.h"
@@ -180,41 +181,40 @@ static __always_inline void connect_pass(struct bpf_sock_addr *ctx, struct bpf_s
 	forget_origin(sk, mptcp_of_first(sk), o);
 }
 
-/* Whether the connection is dialled at its destination's number, which is set as *TO. KEPT, if not NULL,
- * has the number, or gets it, of sockets that are not bound.
+/* Whether the connection is dialled at its destination's number, which is set as *TO. KNOWN: as in struct
+ * known.
  */
 static __always_inline int connect_numbered(struct bpf_sock_addr *ctx, struct policy *p,
 					    const struct flow *f, const struct origin *o,
-					    enum origin_kind kind, struct known *kept, __u64 netns,
+					    enum origin_kind kind, __u32 known, __u64 netns,
 					    struct addr *to)
 {
+	/* Who bound a source has no other to be shown with: SRC is zero then. */
+	int own = addr_is_zero(&f->src) && kind == ORIGIN_APP;
 	struct origin shown = {
 		.dst = o->dst, .src = o->src, .port = o->port, .via = o->via, .kind = kind
 	};
 
-	/* Who bound a source has no other to be shown with: SRC is zero then. */
 	if (!(p->flags & POLICY_SPREAD) || f->proto != ST_TCP || !addr_is_v4(&f->dst) ||
 	    !proxy_at_wildcard(ctx, p, o->via))
 		return 0;
-	if (!addr_is_zero(&f->src))
-		kept = 0;
-	if (kept && kept->number) {
-		*to = address_of_number(kept->number - 1);
+	if (own && known) {
+		*to = address_of_number(known - 1);
 		return 1;
 	}
 	if (number_of(netns, &shown, to)) {
 		count(netns, WHY_DEST_NO_NUMBER, 0);
 		return 0;
 	}
-	if (kept)
-		kept->number = number_of_address(to->w[3]) + 1;
+	if (own)
+		know_number(p, f, number_of_address(to->w[3]) + 1);
 	return 1;
 }
 
 static __always_inline int connect_redirect(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
 					    struct policy *p, const struct flow *f,
 					    const struct origin *old, const struct addr *source,
-					    struct known *kept, __u64 netns, __u16 port,
+					    __u32 known, __u64 netns, __u16 port,
 					    enum origin_kind kind, int in6)
 {
 	struct origin o = {
@@ -226,7 +226,7 @@ static __always_inline int connect_redirect(struct bpf_sock_addr *ctx, struct bp
 	o.src = *source;
 	keep_source(ctx, sk, f, &o, in6);
 	if ((port == p->outbound_port || kind == ORIGIN_DIALLED) &&
-	    connect_numbered(ctx, p, f, &o, kind, kept, netns, &to)) {
+	    connect_numbered(ctx, p, f, &o, kind, known, netns, &to)) {
 		forget_origin(sk, mptcp, old);
 	} else {
 		to = proxy_address(ctx, sk, p, f, port);
@@ -307,8 +307,8 @@ static __always_inline void trace_out(const struct policy *p, const struct flow 
 /* Does what the verdict says. Returns 0 if there is no memory for it. */
 static __always_inline int connect_as_told(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
 					   struct policy *p, struct flow *f, const struct origin *o,
-					   const struct addr *source, struct known *kept,
-					   __u64 netns, struct verdict v, int in6)
+					   const struct addr *source, __u32 known, __u64 netns,
+					   struct verdict v, int in6)
 {
 	enum origin_kind kind = ORIGIN_APP;
 	struct addr src = *source;
@@ -319,10 +319,9 @@ static __always_inline int connect_as_told(struct bpf_sock_addr *ctx, struct bpf
 		v.port = f->dport;
 		kind = ORIGIN_DIALLED;
 		src = (struct addr){};
-		kept = 0;
 	}
 	if (v.action == ACTION_REDIRECT) /* one call, as it is inlined */
-		return connect_redirect(ctx, sk, p, f, o, &src, kept, netns, v.port, kind, in6);
+		return connect_redirect(ctx, sk, p, f, o, &src, known, netns, v.port, kind, in6);
 	if (v.why != WHY_OUT_SOURCE_LOOPBACK) /* that fails: the last peer stays */
 		connect_pass(ctx, sk, o, in6);
 	if (p->flags & POLICY_TPROXY)
@@ -336,7 +335,7 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, int in6)
 	struct policy *p = bpf_map_lookup_elem(&st_policy, &netns);
 	struct bpf_sock *sk = ctx->sk;
 	struct addr source = {};
-	struct known *kept = 0;
+	__u32 known = 0;
 	struct origin *o;
 	struct verdict v;
 	struct flow f;
@@ -351,12 +350,12 @@ static __always_inline int on_connect(struct bpf_sock_addr *ctx, int in6)
 	}
 	f = flow_from(ctx, sk, o, in6);
 	if (flow_matters(p, &f) || is_traced()) /* a tracer wants to know the owner */
-		kept = flow_classify(p, &f, sk, &source);
+		known = flow_classify(p, &f, sk, &source);
 	if (has_loopback_for_good(sk, o) && addr_is_v4(&o->src) == addr_is_v4(&f.dst))
 		source = o->src;
 	v = verdict_of(p, &f);
 	count(netns, v.why, !addr_is_v4(&f.dst));
-	allowed = connect_as_told(ctx, sk, p, &f, o, &source, kept, netns, v, in6);
+	allowed = connect_as_told(ctx, sk, p, &f, o, &source, known, netns, v, in6);
 	if (!allowed)
 		count(netns, WHY_REFUSED_NO_MEMORY, !addr_is_v4(&f.dst));
 	trace_out(p, &f, &source, netns, sk, v, allowed);

@@ -28,7 +28,6 @@
 #define ST_NUMBERS_MAX 262144	 /* destinations that have a number, on a node */
 #define ST_NUMBERS_POD 65536	 /* and of one pod */
 #define ST_NUMBERS (127 << 16)	 /* addresses that stand for one: from 127.1.0.0 on */
-#define ST_KNOWN_MAX 16384	 /* destinations whose classes are at hand */
 #define ST_HANDSHAKES_MAX 262144 /* handshakes under way at once on the node */
 #define ST_IDS_MAX 262144	 /* ports and owners of all policies together */
 #define ST_CLASSES_MAX 16777216	 /* CIDRs of all policies together; a trie costs what it holds */
@@ -136,22 +135,6 @@ struct class_value {
 	struct addr
 		src; /* what the kernel takes as source to there; all zero: policy.src4, src6, */
 };		     /* or with CLASS_LOCAL the destination itself */
-
-/* Key and value of st_known: what st_class and st_ids say of a destination, and its number, so that they
- * need not be asked again. A policy that is replaced leaves its entries to age.
- */
-struct known_key {
-	__u64 made; /* of the policy */
-	struct addr dst;
-	__u32 dport; /* host order */
-	__u32 pad;
-};
-
-struct known {
-	__u32 dst_class, port_class;
-	struct addr src; /* as in struct class_value */
-	__u32 number;	 /* 1 + that of a socket that is not bound; 0: not known */
-};
 
 /* What a port, uid or gid is, for one policy: st_ids. The last two are for the command alone: it looks
  * at a pod again without its flags.
@@ -282,7 +265,6 @@ _Static_assert(sizeof(struct class_value) == 24, "struct class_value");
 _Static_assert(sizeof(struct id_key) == 12, "struct id_key");
 _Static_assert(sizeof(struct origin) == 40, "struct origin");
 _Static_assert(sizeof(struct handshake_key) == 48, "struct handshake_key");
-_Static_assert(sizeof(struct known_key) == 32, "struct known_key");
 _Static_assert(sizeof(struct number_key) == 16, "struct number_key");
 _Static_assert(sizeof(struct dest_key) == 48, "struct dest_key");
 

@@ -12,6 +12,7 @@
 #include <bpf/libbpf.h>
 
 #include "../include/event.h"
+#include "../include/known.h"
 #include "bpffs.h"
 #include "probe.h"
 #include "st_all.skel.h"

@@ -36,7 +36,7 @@
 	X(st_number, sizeof(struct number_key), sizeof(struct origin))       \
 	X(st_dest, sizeof(struct dest_key), sizeof(__u32))                   \
 	X(st_numbering, sizeof(__u64), sizeof(struct numbering))             \
-	X(st_known, sizeof(struct known_key), sizeof(struct known))          \
+	X(st_known, sizeof(__u32), sizeof(struct known_slot))                \
 	X(st_tracing, sizeof(__u32), sizeof(struct tracing))                 \
 	X(st_tracers, sizeof(__u32), sizeof(__u32))
 
