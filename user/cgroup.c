@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fts.h>
 #include <libgen.h>
 #include <mntent.h>
 #include <stdio.h>
@@ -176,4 +177,71 @@ int cgroup_check_hooks(const char *path, struct st_err *e)
 		dirname(dir);
 	}
 	return err;
+}
+
+struct relatives {
+	struct cgroup_relative *v;
+	size_t nr;
+};
+
+static int add_relative(struct relatives *r, __u64 id, enum cgroup_relation is)
+{
+	struct cgroup_relative *more = reallocarray(r->v, r->nr + 1, sizeof(*r->v));
+
+	if (!more)
+		return -ENOMEM;
+	r->v = more;
+	r->v[r->nr++] = (struct cgroup_relative){ id, is };
+	return 0;
+}
+
+static int add_above(struct relatives *r, const char *path)
+{
+	char dir[PATH_MAX];
+	struct statfs fs;
+	struct stat st;
+	int err = 0;
+
+	snprintf(dir, sizeof(dir), "%s", path);
+	while (!err && strcmp(dir, "/")) {
+		dirname(dir);
+		if (statfs(dir, &fs) || fs.f_type != CGROUP2_SUPER_MAGIC || stat(dir, &st))
+			break;
+		err = add_relative(r, st.st_ino, CGROUP_ABOVE);
+	}
+	return err;
+}
+
+/* The cgroup and what lies in it. What goes meanwhile was nobody's. */
+static int add_below(struct relatives *r, char *path)
+{
+	char *const roots[] = { path, NULL };
+	FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+	FTSENT *dir;
+	int err = tree ? 0 : -errno;
+
+	while (!err && (dir = fts_read(tree))) {
+		if (dir->fts_info == FTS_D)
+			err = add_relative(r, dir->fts_statp->st_ino,
+					   dir->fts_level ? CGROUP_BELOW : CGROUP_SAME);
+		else if (dir->fts_info == FTS_DNR || dir->fts_info == FTS_ERR)
+			err = dir->fts_errno == ENOENT ? 0 : -dir->fts_errno;
+	}
+	if (tree)
+		fts_close(tree);
+	return err;
+}
+
+int cgroup_relatives(const char *path, struct cgroup_relative **ret, size_t *ret_nr,
+		     struct st_err *e)
+{
+	struct relatives r = {};
+	char real[PATH_MAX];
+	int err = realpath(path, real) ? 0 : -errno;
+
+	err = err ?: add_below(&r, real);
+	err = err ?: add_above(&r, real);
+	*ret = r.v;
+	*ret_nr = r.nr;
+	return err ? err_sys(e, -err, "cgroup", path) : 0;
 }

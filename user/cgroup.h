@@ -28,6 +28,20 @@ int cgroup_of_pid(int pid, char path[PATH_MAX], struct st_err *e);
  */
 int cgroup_check_hooks(const char *path, struct st_err *e);
 
+/* A cgroup itself, one that it lies in, or one that lies in it. */
+enum cgroup_relation { CGROUP_SAME, CGROUP_ABOVE, CGROUP_BELOW };
+
+struct cgroup_relative {
+	__u64 id;
+	enum cgroup_relation is;
+};
+
+/* All of them that can be seen from here. *ret is to be freed in any case. Returns 0, or -errno with e
+ * filled.
+ */
+int cgroup_relatives(const char *path, struct cgroup_relative **ret, size_t *ret_nr,
+		     struct st_err *e);
+
 /* What a program that is found on a hook is called; "?" if it is gone, or may not be asked. */
 void cgroup_program_name(__u32 id, char name[BPF_OBJ_NAME_LEN]);
 

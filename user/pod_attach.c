@@ -263,6 +263,7 @@ static int attach_locked(struct attaching *a, const struct pod_spec *spec, struc
 		return err ?: pod_replace_rules(&a->dp, &a->ns, &old, &a->rules, e);
 	}
 	err = cgroup_check_hooks(spec->cgroup, e);
+	err = err ?: pod_clear_place(&a->dp, spec->cgroup, a->name, a->ns.cookie, e);
 	err = err ?: clear_wreck(a, e);
 	if (err)
 		return err;

@@ -43,6 +43,12 @@ void pod_examine(const struct datapath *dp, struct pod *pod);
 /* Whether its cgroup or its namespace is gone: it owns neither its name nor its namespace any more. */
 int pod_is_stale(const struct datapath *dp, __u64 cookie, const struct policy *p);
 
+/* Refuses a cgroup that is another pod's, lies in it, or contains it. What stale pods and wrecks have there is
+ * taken away.
+ */
+int pod_clear_place(const struct datapath *dp, const char *cgroup, const char *name, __u64 cookie,
+		    struct st_err *e);
+
 /* Everything of one pod that can still be found, in the order that stops capturing at once. p is
  * NULL if it has no policy: then only links are removed.
  */

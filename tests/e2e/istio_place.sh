@@ -50,8 +50,9 @@ pod_levels() {
 }
 
 given_cgroup() {
-	istio -i '*' --cgroup "$CG" --name given
-	same "given $CG" "$(where)"
+	mkdir -p "$CG/elsewhere"
+	istio -i '*' --cgroup "$CG/elsewhere" --name given
+	same "given $CG/elsewhere" "$(where)"
 	says 1 "pod 'given': already attached at another cgroup" -i '*'
 	istio --cleanup-only
 	nsenter --net=/run/netns/web -- "$ST" istio-iptables -i '*' --cgroup "$CG/web" \

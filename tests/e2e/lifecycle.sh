@@ -123,10 +123,28 @@ other_name() {
 	same "$CAPTURED" "$(reach a)"
 }
 
+# The programs of both pods would run on each connection.
+cgroup_taken() {
+	local at relation
+	mkdir "$CG/a/inner"
+	while read -r at relation; do
+		refused "^socktables: attach: cgroup '$at': $relation pod 'web.v1'" \
+			"$ST" attach --cgroup "$at" --netns /run/netns/b --name b
+	done <<- EOF
+		$CG/a is the one of
+		$CG/a/inner lies in that of
+		$CG contains that of
+	EOF
+	rmdir "$CG/a/inner"
+	same "web:v1" "$(ls "$PINS/pods")" "pods"
+	same "$CAPTURED" "$(reach a)"
+}
+
 pod_make b
 check "attaching the same pod again is no error" attach_again
 check "a name that is taken is refused" name_taken
 check "a namespace that has another name, or another cgroup, is refused" other_name
+check "a cgroup that is, lies in, or contains that of another pod is refused" cgroup_taken
 
 # --- live connections, two pods -------------------------------------------------------------------
 

@@ -170,6 +170,47 @@ inode_again() {
 	drop_pods a next
 }
 
+# A pod that starts anew may keep its cgroup, but not its namespace.
+cgroup_of_the_gone() {
+	pod_make a && pod_make b
+	proxy_start b
+	attach a
+	netns_goes a
+	mkdir "$CG/a/inner"
+	"$ST" attach --cgroup "$CG/a/inner" --netns /run/netns/b --name b --ipv6=on
+	same b "$(ls "$PINS/pods")" "pods"
+	# shellcheck disable=SC2016 # for the inner shell
+	# (the proxy is not in the cgroup)
+	has "$(bash -c 'echo $$ > "$1/cgroup.procs" && exec nsenter --net=/run/netns/b "$2" "$3"' - \
+		"$CG/a/inner" "$DIAL" "$SVC4:80")" "^peer=$SVC4:80 .* proxy "
+	"$ST" detach b
+	stop "$SERVED"
+	cgroup_remove "$CG/a/inner"
+	drop_pods a b
+}
+
+# killed_attaching POD: at its last pin
+killed_attaching() {
+	local last
+	strace -qq -o "$TMP/calls" -e trace=bpf "$ST" attach --cgroup "$CG/$1" --netns "/run/netns/$1" --name "$1"
+	last=$(grep -n '^bpf(BPF_OBJ_PIN' "$TMP/calls" | tail -n 1 | cut -d : -f 1)
+	"$ST" detach "$1"
+	(strace -qq -o "$TMP/calls" -e trace=bpf -e "inject=bpf:signal=KILL:when=$last" \
+		"$ST" attach --cgroup "$CG/$1" --netns "/run/netns/$1" --name "$1" || true) 2> /dev/null
+	has "$(tail -n 1 "$TMP/calls")" 'killed by SIGKILL'
+}
+
+# So may one that was killed while it was attached.
+cgroup_of_a_wreck() {
+	pod_make a && pod_make b
+	killed_attaching a
+	has "$(ls "$PINS/pods/a")" st_connect4
+	"$ST" attach --cgroup "$CG/a" --netns /run/netns/b --name b --ipv6=on
+	same b "$(ls "$PINS/pods")" "pods"
+	"$ST" detach b
+	drop_pods a b
+}
+
 check "status tells who is gone, detach --all --stale clears them away alone" stale_detached
 check "the last one takes the datapath with it" stale_alone
 check "the name of a pod that is gone is free" name_again
@@ -177,4 +218,6 @@ check "a pod whose cgroup was made anew" cgroup_again
 check "a namespace that has the inode of one that is gone" inode_again
 check "a pod that lives and lost a link is not stale" loose_link
 check "a wreck of a pod that is gone does not keep its name" wreck_of_the_gone
+check "the cgroup of a pod that is gone is free" cgroup_of_the_gone
+check "the cgroup of a wreck is free" cgroup_of_a_wreck
 finish
