@@ -5,7 +5,6 @@
 #include <linux/membarrier.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -29,19 +28,6 @@ static int translate_ids(const struct netns *ns, struct config *c, struct st_err
 	err = idmap_translate(&map, c, e);
 	idmap_free(&map);
 	return err;
-}
-
-/* Of a pod's two ids the first. */
-static __u32 new_id(void)
-{
-	__u32 id;
-
-	do {
-		if (getrandom(&id, sizeof(id), 0) < 0)
-			id = 0;
-		id &= ~1u;
-	} while (!id);
-	return id;
 }
 
 /* In the host's own namespace an inbound policy holds for all that comes to the host. */
@@ -71,8 +57,6 @@ int pod_make_rules(struct pod_inputs *in, const struct netns *ns, struct ruleset
 	facts.resolvers = NULL; /* they stay in's */
 	err = err ?: check_node(ns, &rs->policy, e);
 	netns_facts_free(&facts);
-	if (!err)
-		rs->policy.id = new_id();
 	return err;
 }
 

@@ -212,6 +212,7 @@ static int attach_all(struct attaching *a, struct st_err *e)
 	p->flags &= ~POLICY_ACTIVE;
 	err = pod_env_missing(&a->ns, p, &missing, e);
 	p->flags |= missing;
+	err = err ?: maps_new_id(&a->dp, &p->id, e);
 	err = err ?: maps_put_policy(&a->dp, a->ns.cookie, p, BPF_NOEXIST, e);
 	err = err ?: maps_put_counters(&a->dp, a->ns.cookie, e);
 	err = err ?: maps_put_numbering(&a->dp, a->ns.cookie, e);

@@ -21,7 +21,7 @@ struct pod_inputs {
 int pod_inputs_read(const struct pod_spec *spec, struct pod_inputs *ret, struct st_err *e);
 void pod_inputs_free(struct pod_inputs *in);
 
-/* The policy for the pod in that namespace, with an id of its own. Once: it turns ids of the pod's user
+/* The policy for the pod in that namespace, but for its id. Once: it turns ids of the pod's user
  * namespace into the node's.
  */
 int pod_make_rules(struct pod_inputs *in, const struct netns *ns, struct ruleset *rs,

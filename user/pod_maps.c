@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include <bpf/bpf.h>
@@ -118,6 +119,31 @@ int maps_find_policy(const struct datapath *dp, const char *name, __u64 *ret_coo
 	int err = maps_walk(&map, has_name, &w, e);
 
 	return err < 0 ? err : err ? 0 : -ENOENT;
+}
+
+static int has_id(void *ctx, const void *key, const void *value)
+{
+	const struct policy *p = value;
+	const __u32 *id = ctx;
+
+	(void)key;
+	return p->id == *id || p->id == OTHER_ID(*id);
+}
+
+/* At random, so that what somebody left under the id of a policy that he deleted is nobody's. */
+int maps_new_id(const struct datapath *dp, __u32 *ret, struct st_err *e)
+{
+	const struct maps_hash map = { dp->map[MAP_st_policy], "st_policy", sizeof(__u64),
+				       sizeof(struct policy) };
+	int err;
+
+	do {
+		if (getrandom(ret, sizeof(*ret), 0) != sizeof(*ret))
+			return err_sys(e, errno, "random number", NULL);
+		*ret &= ~1u;
+		err = *ret ? maps_walk(&map, has_id, ret, e) : 1;
+	} while (err > 0);
+	return err;
 }
 
 int maps_put_failed(struct st_err *e, int code, const char *map, int max)

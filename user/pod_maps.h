@@ -18,6 +18,9 @@ int maps_next_policy(const struct datapath *dp, const __u64 *prev, __u64 *ret_co
 int maps_find_policy(const struct datapath *dp, const char *name, __u64 *ret_cookie,
 		     struct policy *ret, struct st_err *e);
 
+/* Of the two ids of a new pod the first. */
+int maps_new_id(const struct datapath *dp, __u32 *ret, struct st_err *e);
+
 /* flags: BPF_NOEXIST, BPF_EXIST or BPF_ANY. */
 int maps_put_policy(const struct datapath *dp, __u64 cookie, const struct policy *p, __u64 flags,
 		    struct st_err *e);

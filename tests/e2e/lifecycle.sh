@@ -140,10 +140,33 @@ cgroup_taken() {
 	same "$CAPTURED" "$(reach a)"
 }
 
+# policy_id POD: in the map's bytes
+policy_id() {
+	bpftool -j map dump pinned "$PINS/st_policy" | jq -r --arg name "$1" \
+		'.[] | select(.formatted.value.name == $name) | .value[:4] | map(ltrimstr("0x")) | join("")'
+}
+
+# Ids are random: the other pod's is what comes out first. A pod's two differ in the lowest bit.
+ids_differ() {
+	local first id
+	id=$(policy_id web.v1)
+	strace -qq -o "$TMP/calls" -e trace=getrandom "$ST" attach --cgroup "$CG/b" --netns /run/netns/b --name b
+	first=$(grep -n ', 4, 0)' "$TMP/calls" | head -n 1 | cut -d : -f 1)
+	"$ST" detach b
+	strace -qq -o "$TMP/calls" -e trace=getrandom -e "inject=getrandom:retval=4:poke_exit=@arg1=$id:when=$first" \
+		"$ST" attach --cgroup "$CG/b" --netns /run/netns/b --name b
+	grep -q INJECTED "$TMP/calls"
+	has "$(policy_id b)" '^[0-9a-f]{8}$'
+	((0x$(policy_id b) >> 25 != 0x$id >> 25 || (0x$(policy_id b) & 0xffffff) != (0x$id & 0xffffff)))
+	"$ST" detach b
+	same "$CAPTURED" "$(reach a)"
+}
+
 pod_make b
 check "attaching the same pod again is no error" attach_again
 check "a name that is taken is refused" name_taken
 check "a namespace that has another name, or another cgroup, is refused" other_name
+check "no two pods have one id" ids_differ
 check "a cgroup that is, lies in, or contains that of another pod is refused" cgroup_taken
 
 # --- live connections, two pods -------------------------------------------------------------------
