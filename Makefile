@@ -30,7 +30,7 @@ SHARED_BPF := outbound reply origdst inbound
 LIB_SRC := agent bpffs cgroup check check_plan check_try config config_flags config_lists datapath enter err explain gone \
 	holders idmap import import_guess istio_env istio_rules leftover list_file listening netlink netns nsid \
 	options own_cgroup pod pod_attach pod_compare pod_detach pod_drain pod_env pod_file pod_health pod_health_hooks \
-	pod_health_proxy pod_inputs pod_lists pod_maps pod_place pod_read pod_refresh pod_sums pod_upgrade prefix probe resolv \
+	pod_health_proxy pod_inputs pod_lists pod_maps pod_place pod_read pod_readers pod_refresh pod_sums pod_upgrade prefix probe resolv \
 	rule rule_form rules rules_effect rules_read ruleset ruleset_facts run run_cgroup show_stats socktab stats \
 	stats_prometheus term tracer validate values why
 CMD_SRC := main caps cmd cmd_agent cmd_attach cmd_explain cmd_import cmd_probe cmd_istio istio_show cmd_stats cmd_status \

@@ -2,10 +2,8 @@
 /* A pod's policy: made, and replaced in a live pod. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <linux/membarrier.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -60,14 +58,6 @@ int pod_make_rules(struct pod_inputs *in, const struct netns *ns, struct ruleset
 	return err;
 }
 
-/* Waits until no program runs that could still hold what was just taken out of a map: a global
- * membarrier is a synchronize_rcu().
- */
-void pod_wait_for_readers(void)
-{
-	syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
-}
-
 #define ADDED_WAY \
 	(POLICY_ADDED_ROUTE4 | POLICY_ADDED_ROUTE6 | POLICY_ADDED_RULE4 | POLICY_ADDED_RULE6)
 
@@ -97,8 +87,7 @@ static int put_policy(const struct datapath *dp, __u64 cookie, const struct poli
 {
 	int err = maps_put_policy(dp, cookie, p, BPF_EXIST, e);
 
-	pod_wait_for_readers();
-	return err;
+	return err ?: pod_wait_for_readers(e);
 }
 
 /* The new policy's id, name, place and flags. */
@@ -142,8 +131,9 @@ static void undo_replace(const struct datapath *dp, const struct netns *ns,
 static int finish_replace(const struct datapath *dp, const struct netns *ns,
 			  const struct policy *old, struct policy *p, __u32 spare, struct st_err *e)
 {
-	int err = maps_drop_rules(dp, old->id, e);
+	int err = pod_wait_for_readers(e);
 
+	err = err ?: maps_drop_rules(dp, old->id, e);
 	if (!err && spare) {
 		err = pod_env_remove(ns, old, spare, e);
 		p->flags &= ~spare;
@@ -162,8 +152,8 @@ static int drop_leftovers(const struct datapath *dp, __u32 policy_id, struct st_
 
 	if (err <= 0)
 		return err;
-	pod_wait_for_readers();
-	return maps_drop_rules(dp, policy_id, e);
+	err = pod_wait_for_readers(e);
+	return err ?: maps_drop_rules(dp, policy_id, e);
 }
 
 /* To lo come connections that TPROXY wants; without it they pass before anybody looks at the policy. */
@@ -217,7 +207,7 @@ int pod_replace_rules(const struct datapath *dp, const struct netns *ns, const s
 	err = err ?: pod_env_add(ns, p, missing, e);
 	err = err ?: maps_put_rules(dp, rs, e);
 	err = err ?: follow_mode(dp, ns->cookie, old, p, e);
-	err = err ?: put_policy(dp, ns->cookie, p, e);
+	err = err ?: maps_put_policy(dp, ns->cookie, p, BPF_EXIST, e);
 	if (err) {
 		undo_replace(dp, ns, old, p, missing);
 		return err;

@@ -67,7 +67,9 @@ int pod_remove(const struct datapath *dp, const char *name, __u64 cookie, const 
 	if (err)
 		return err;
 	if (p || known)
-		pod_wait_for_readers();
+		err = pod_wait_for_readers(e);
+	if (err)
+		return err;
 	gone_wait(&gone); /* while we waited most of it went */
 	if (!p)
 		return known ? maps_collect_garbage(dp, e) : 0;

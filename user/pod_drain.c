@@ -158,7 +158,7 @@ static int begin(const char *name, struct draining *d, struct st_err *e)
 		}
 		err = err == -ENOENT ? 0 : err;
 	}
-	pod_wait_for_readers();
+	err = err ?: pod_wait_for_readers(e);
 	datapath_close(&dp);
 	close(lock);
 	return err;

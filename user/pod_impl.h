@@ -31,8 +31,10 @@ int pod_make_rules(struct pod_inputs *in, const struct netns *ns, struct ruleset
 int pod_replace_rules(const struct datapath *dp, const struct netns *ns, const struct policy *old,
 		      struct ruleset *rs, struct st_err *e);
 
-/* Waits until no program runs that could still hold what was just taken out of a map. */
-void pod_wait_for_readers(void);
+/* Waits until no program runs that could still hold what was just taken out of a map. Returns 0, or -errno
+ * with e filled.
+ */
+int pod_wait_for_readers(struct st_err *e);
 
 /* What the kernel says of a pod's link, by the name of its pin. Returns 0 or -errno. */
 int pod_link(const char *pod, const char *hook, struct bpf_link_info *ret);
