@@ -16,6 +16,7 @@
 #include "addr.bpf.h"
 #include "maps.bpf.h"
 
+#define EEXIST 17
 #define NUMBERS_AT (127u << 24 | 1u << 16) /* 127.1.0.0 */
 
 static __always_inline struct addr address_of_number(__u32 number)
@@ -74,13 +75,22 @@ static __always_inline int new_number(const struct dest_key *dest, const struct 
 	if (!g || g->next >= g->end)
 		return -1;
 	k.number = __sync_fetch_and_add(&g->next, 1);
-	if (k.number >= g->end || bpf_map_update_elem(&st_number, &k, o, BPF_NOEXIST))
+	if (k.number >= g->end)
+		return -1;
+	err = bpf_map_update_elem(&st_number, &k, o, BPF_NOEXIST);
+	if (err == -EEXIST)
 		return -1;
 	*number = k.number;
-	err = bpf_map_update_elem(&st_dest, dest, number, BPF_NOEXIST);
-	if (!err)
-		return 0;
-	bpf_map_delete_elem(&st_number, &k);
+	if (!err) {
+		err = bpf_map_update_elem(&st_dest, dest, number, BPF_NOEXIST);
+		if (!err)
+			return 0;
+		bpf_map_delete_elem(&st_number, &k);
+	}
+	/* Nobody has been told this number: one that other pods left no room for is not used up. If another
+	 * CPU took the next one meanwhile, that comes once more, and is found in use.
+	 */
+	__sync_fetch_and_sub(&g->next, 1);
 	first = bpf_map_lookup_elem(&st_dest, dest);
 	if (!first)
 		return -1;

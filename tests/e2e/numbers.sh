@@ -112,9 +112,38 @@ updated() {
 	[[ $(kept) -gt 0 ]]
 }
 
+# next: the number that the next new destination gets
+next() {
+	bpftool -j map dump pinned "$PINS/st_numbering" | jq '.[0].formatted.value.next'
+}
+
+# The node's table is full of other pods' numbers: this one's are not used up by that.
+node_full() {
+	local next full
+	for full in st_number st_dest; do
+		next=$(next)
+		"$TEST_BIN/e2e_fill" "$PINS/$full"
+		dials -n 3 "$SVC4:83"
+		told "$SVC4:83"{,,}
+		same "$next" "$(next)" "next number"
+		"$TEST_BIN/e2e_fill" -d "$PINS/$full"
+	done
+	dials -n 3 "$SVC4:83"
+	told "$SVC4:83"{,,}
+	same $((next + 1)) "$(next)" "next number, with room again"
+	wait_for 5 same 0 "$(entries st_handshake)" "handshakes"
+}
+
+# unnumbered: how many connections got no number
+unnumbered() {
+	"$ST" stats a --json |
+		jq '[.. | objects | .["dest-no-number"]? // empty | if type == "object" then .[] else . end] | add // 0'
+}
+
 # More destinations than numbers: the proxy is told all the same.
 used_up() {
-	local cookie key
+	local cookie key before
+	before=$(unnumbered)
 	key=$(bpftool -j map dump pinned "$PINS/st_numbering" | jq -r '.[0].key | join(" ")')
 	cookie=$(bpftool -j map dump pinned "$PINS/st_numbering" | jq -r '.[0].value | join(" ")')
 	read -r -a cookie <<< "$cookie"
@@ -123,8 +152,7 @@ used_up() {
 	bpftool map update pinned "$PINS/st_numbering" key $key value "${cookie[@]:0:8}" "${cookie[@]:4:4}"
 	dials -n 2 "$SVC4:82" "$SVC4:80"
 	told "$SVC4:82"{,} "$SVC4:80"{,}
-	same 2 "$("$ST" stats a --json | jq '[.. | objects | .["dest-no-number"]? // empty | if type == "object" then .[] else . end] | add')" \
-		"counted"
+	same $((before + 2)) "$(unnumbered)" "counted"
 	wait_for 5 same 0 "$(entries st_handshake)" "handshakes"
 }
 
@@ -164,6 +192,7 @@ check "a source that was bound" bound
 check "the proxy listens on 127.0.0.1 alone, and on the wildcard again" narrow
 check "another outbound port" other_port
 check "another policy: what was kept of the last one does not count" updated
+check "the node has no room for more numbers, and has again" node_full
 check "more destinations than numbers" used_up
 check "attached again: old connections are nobody's" attached_again
 check "they go with the pod" gone
