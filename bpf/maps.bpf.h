@@ -67,7 +67,7 @@ struct {
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_SOCKHASH);
-	__uint(max_entries, ST_PODS_MAX * 4);
+	__uint(max_entries, ST_LISTENERS_MAX);
 	__uint(key_size, sizeof(struct listener_key));
 	__uint(value_size, sizeof(__u64));
 } st_listener SEC(".maps") __weak;

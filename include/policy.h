@@ -25,6 +25,7 @@
 #define ST_DNS_CLIENTS 256 /* of such queries at once, for one socket of the DNS agent */
 #define ST_DNS_PORT_SHOWN 61440	 /* and the ports they are shown with: above ephemeral ones */
 #define ST_PODS_MAX 4096	 /* on a node; hash tables cost 16 bytes for each they could hold */
+#define ST_LISTENERS_MAX 131072	 /* listeners of all pods: of 1024 that use all their slots */
 #define ST_NUMBERS_MAX 262144	 /* destinations that have a number, on a node */
 #define ST_NUMBERS_POD 65536	 /* and of one pod */
 #define ST_NUMBERS (127 << 16)	 /* addresses that stand for one: from 127.1.0.0 on */

@@ -56,7 +56,7 @@
 	  "refused: no memory to remember the original destination")                               \
 	X(LISTENER_ADDED, "listener-added", "inbound listener of the proxy registered")            \
 	X(LISTENER_NO_SLOT, "listener-no-slot",                                                    \
-	  "inbound listener registered in the place of another, as all slots were taken")          \
+	  "inbound listener registered in the place of another, or not at all: no slot was free")  \
 	X(OUT_BOUND_TO_LO, "out-bound-to-lo",                                                      \
 	  "from a socket bound to the device lo, which does not lead there")                       \
 	X(LISTENER_MPTCP, "listener-mptcp",                                                        \

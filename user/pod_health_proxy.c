@@ -72,7 +72,8 @@ static void check_inbound(const struct checking *c)
 	if (c->h->has_listening && is_used(c, port))
 		health_add(c->h, SEVERITY_BROKEN, "inbound-unknown",
 			   "what listens on port %d was never registered: made outside of the "
-			   "pod's cgroup, or MPTCP: inbound connections are refused",
+			   "pod's cgroup, or MPTCP, or no slot was free: inbound connections are "
+			   "refused",
 			   port);
 	else
 		health_add(c->h, SEVERITY_BROKEN, "inbound-down",
