@@ -22,26 +22,24 @@ static int stop(const struct datapath *dp, __u64 cookie, const struct policy *p,
 	return maps_put_policy(dp, cookie, &stopped, BPF_EXIST, e);
 }
 
-static int remove_env(__u64 cookie, const struct policy *p, struct st_err *e)
+/* Where there is something to take away; if there is nothing, or no namespace any more, ns->fd is -1. */
+static int find_env(__u64 cookie, const struct policy *p, struct netns *ns, struct st_err *e)
 {
-	struct netns ns;
 	int err;
 
-	if (!(p->flags & POLICY_ADDED))
+	ns->fd = -1;
+	if (!p || !(p->flags & POLICY_ADDED))
 		return 0;
-	err = netns_find(p->netns_dev, p->netns_ino, cookie, &ns, e);
-	if (err)
-		return err == -ENOENT ? 0 : err;
-	err = pod_env_remove(&ns, p, p->flags & POLICY_ADDED, e);
-	netns_close(&ns);
-	return err;
+	err = netns_find(p->netns_dev, p->netns_ino, cookie, ns, e);
+	return err == -ENOENT ? 0 : err;
 }
 
 /* The record goes last. */
-static int forget(const struct datapath *dp, __u64 cookie, const struct policy *p, struct st_err *e)
+static int forget(const struct datapath *dp, __u64 cookie, const struct policy *p,
+		  const struct netns *ns, struct st_err *e)
 {
 	const __u32 other = OTHER_ID(p->id);
-	int err = remove_env(cookie, p, e);
+	int err = ns->fd < 0 ? 0 : pod_env_remove(ns, p, p->flags & POLICY_ADDED, e);
 
 	err = err ?: maps_drop_rules(dp, p->id, e);
 	err = err ?: maps_has_rules(dp, other, e);
@@ -50,8 +48,8 @@ static int forget(const struct datapath *dp, __u64 cookie, const struct policy *
 	return err ?: maps_drop_pod(dp, cookie, e);
 }
 
-int pod_remove(const struct datapath *dp, const char *name, __u64 cookie, const struct policy *p,
-	       struct st_err *e)
+static int remove_from(const struct netns *ns, const struct datapath *dp, const char *name,
+		       __u64 cookie, const struct policy *p, struct st_err *e)
 {
 	struct gone gone = {};
 	char dir[PATH_MAX];
@@ -71,7 +69,21 @@ int pod_remove(const struct datapath *dp, const char *name, __u64 cookie, const 
 	gone_wait(&gone); /* while we waited most of it went */
 	if (!p)
 		return known ? maps_collect_garbage(dp, e) : 0;
-	return forget(dp, cookie, p, e);
+	return forget(dp, cookie, p, ns, e);
+}
+
+/* First what may fail for want of privileges: who may not look for the namespace has changed nothing. */
+int pod_remove(const struct datapath *dp, const char *name, __u64 cookie, const struct policy *p,
+	       struct st_err *e)
+{
+	struct netns ns;
+	int err = find_env(cookie, p, &ns, e);
+
+	if (err)
+		return err;
+	err = remove_from(&ns, dp, name, cookie, p, e);
+	netns_close(&ns);
+	return err;
 }
 
 /* Unpins the datapath and waits until it is gone. DP is closed. */

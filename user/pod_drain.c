@@ -124,12 +124,22 @@ static int count_live(struct draining *d, struct st_err *e)
 	return err;
 }
 
-/* From active to draining. What is neither, a wreck, has nothing that is answered for. */
+/* From active to draining, if we may look for what it has. What is neither, a wreck, has nothing that is
+ * answered for.
+ */
 static int begin_one(const struct datapath *dp, struct draining *d, __u64 cookie, struct policy *p,
 		     struct st_err *e)
 {
+	struct netns ns;
+	int err;
+
 	if (!(p->flags & (POLICY_ACTIVE | POLICY_DRAINING)))
 		return 0;
+	err = netns_find(p->netns_dev, p->netns_ino, cookie, &ns, e);
+	if (!err)
+		netns_close(&ns);
+	else if (err != -ENOENT)
+		return err;
 	if (add(d, cookie, p))
 		return err_sys(e, ENOMEM, "pod", p->name);
 	p->flags = (p->flags & ~POLICY_ACTIVE) | POLICY_DRAINING;

@@ -186,6 +186,7 @@ outside_start b
 app_start b
 proxy_start b
 agent_start b
+IN_B=$SERVED
 keep b4 dial b -k "$SVC4:80"
 check "update takes effect at once and leaves live connections alone" update_live
 check "update under load: every connection follows one policy" update_under_load
@@ -193,6 +194,61 @@ check "update turns IPv6 off and on" update_off
 check "two pods do not mind each other; attach leaves live connections alone" two_pods
 check "detach leaves nothing" detach_leaves_nothing
 check "redirected connections survive detach" still proxy out4 out6 in4
+
+# --- detach that cannot --------------------------------------------------------------------------
+
+# without_ptrace ARG...: the command without CAP_SYS_PTRACE
+without_ptrace() {
+	setpriv --bounding-set -sys_ptrace -- "$ST" "$@"
+}
+
+# hidden CMD...: inside check: CMD while nothing but processes of other users leads to b's namespace
+hidden() {
+	umount /run/netns/b
+	"$@"
+	mount --bind "/proc/$IN_B/ns/net" /run/netns/b
+}
+
+# What it may not look for it leaves as it is.
+not_found() {
+	local before verb
+	attach b
+	before=$(links b)
+	for verb in "detach b" "detach b --drain"; do
+		# shellcheck disable=SC2086 # words
+		hidden one_line 1 "detach: network namespace of the pod: Permission denied" without_ptrace $verb
+		has "$("$ST" status b)" '^b: attached$'
+		same "$before" "$(links b)" "links"
+		same "$CAPTURED" "$(reach b)"
+	done
+	"$ST" detach b
+	nothing_left b
+}
+
+# lo_renamed ARG...: inside check: detach takes away all that attach brought to a lo of another name
+lo_renamed() {
+	attach lo "$@"
+	ip -n lo link set lo down # takes the addresses along
+	ip -n lo link set lo name inner
+	ip -n lo link set inner up
+	ip -n lo address add ::6/128 dev inner nodad
+	"$ST" detach lo
+	same "" "$(ip -n lo -6 address show to ::6)" "::6"
+	attach lo "$@"
+	has "$(ip -n lo -6 address show dev inner)" 'inet6 ::6/128'
+	"$ST" detach lo
+	same "" "$(ip -n lo -6 address show to ::6)" "::6"
+	same "" "$(ip -n lo route show table all default dev inner)$(ip -n lo -6 route show table all default dev inner)"
+	ip -n lo link set inner down
+	ip -n lo link set inner name lo
+	ip -n lo link set lo up
+	nothing_left lo
+}
+
+pod_make lo
+check "detach that may not look for the namespace leaves the pod captured" not_found
+check "detach whatever the name of lo is" lo_renamed
+check "detach whatever the name of lo is: TPROXY" lo_renamed -m TPROXY
 
 # --- addresses, bpffs -----------------------------------------------------------------------------
 
