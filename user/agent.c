@@ -163,8 +163,17 @@ static int see_pod(void *ctx, const struct datapath *dp, const struct pod *pod, 
 	return 0;
 }
 
+static void tell_failure(void *ctx, __u64 cookie, const struct st_err *why)
+{
+	struct agent *a = ctx;
+
+	(void)cookie;
+	a->complain(why);
+}
+
 static int look_at_pods(struct agent *a, struct st_err *e)
 {
+	struct pod_failures failed = { .told = tell_failure, .ctx = a };
 	struct tracked *from, *to;
 	int err = watch(a, e);
 
@@ -174,7 +183,7 @@ static int look_at_pods(struct agent *a, struct st_err *e)
 	a->stale = 0;
 	err = err ?: pod_read(NULL, see_pod, a, e);
 	if (a->stale)
-		err = err ?: pod_detach_all(1, e);
+		err = err ?: pod_detach_all(1, &failed, e);
 	if (err)
 		return err;
 	for (from = to = a->pods; from < a->pods + a->nr; from++)

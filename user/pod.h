@@ -76,6 +76,13 @@ struct pod_change {
 int pod_has_changed(const struct datapath *dp, const struct netns *ns, const struct policy *p,
 		    struct pod_change *ret, struct st_err *e);
 
+/* What is done to many pods goes on after one failed. told() hears of each; why has the pod's name. */
+struct pod_failures {
+	void (*told)(void *ctx, __u64 cookie, const struct st_err *why);
+	void *ctx;
+	unsigned int nr; /* so far */
+};
+
 enum detach_what {
 	DETACH_ANY,
 	DETACH_DRAINED, /* a pod that was attached again since pod_drain() is left: -ECANCELED */
@@ -92,8 +99,10 @@ int pod_detach(const char *name, enum detach_what what, struct st_err *e);
  */
 int pod_drain(const char *name, unsigned int seconds, unsigned int *ret_left, struct st_err *e);
 
-/* All pods, all wrecks and the datapath itself; or all pods whose cgroup or namespace is gone. */
-int pod_detach_all(int only_stale, struct st_err *e);
+/* All pods, all wrecks and the datapath itself; or all pods whose cgroup or namespace is gone. -EIO: all
+ * but those that failed.
+ */
+int pod_detach_all(int only_stale, struct pod_failures *failed, struct st_err *e);
 
 /* This build's programs in the place of the pinned and linked ones, on the same maps. told() hears of
  * every pod; why is NULL, or says why not all of its links could be updated. Returns 1 if they are

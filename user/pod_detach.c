@@ -160,26 +160,57 @@ int pod_detach(const char *name, enum detach_what what, struct st_err *e)
 	return err;
 }
 
-static int detach_each(const struct datapath *dp, int only_stale, struct st_err *e)
+void pod_failed(struct pod_failures *f, __u64 cookie, const char *name, const struct st_err *why)
+{
+	struct st_err named = {};
+
+	err_set(&named, EIO, "pod", name, "%s", why->text);
+	err_hint(&named, "%s", why->hint);
+	f->nr++;
+	f->told(f->ctx, cookie, &named);
+}
+
+int pod_failures_result(const struct pod_failures *f, struct st_err *e)
+{
+	return f->nr ? err_set(e, EIO, "pods", NULL, "%u not detached", f->nr) : 0;
+}
+
+int pod_remove_all(const struct datapath *dp, pod_choice is_meant, void *ctx,
+		   struct pod_failures *failed, struct st_err *e)
 {
 	__u64 cookie, kept, *prev = NULL;
 	struct policy p;
-	int err;
+	int err, did;
 
 	while (!(err = maps_next_policy(dp, prev, &cookie, &p, e))) {
-		if (only_stale && !pod_is_stale(dp, cookie, &p)) {
-			kept = cookie;
-			prev = &kept;
+		struct st_err why = {};
+
+		did = is_meant(ctx, dp, cookie, &p, &why);
+		if (did > 0 && !pod_remove(dp, p.name, cookie, &p, &why))
 			continue;
-		}
-		err = pod_remove(dp, p.name, cookie, &p, e);
-		if (err)
-			break;
+		if (did)
+			pod_failed(failed, cookie, p.name, &why);
+		kept = cookie;
+		prev = &kept;
 	}
 	return err == -ENOENT ? 0 : err;
 }
 
-int pod_detach_all(int only_stale, struct st_err *e)
+static int is_any(void *ctx, const struct datapath *dp, __u64 cookie, const struct policy *p,
+		  struct st_err *e)
+{
+	(void)ctx, (void)dp, (void)cookie, (void)p, (void)e;
+	return 1;
+}
+
+static int is_stale(void *ctx, const struct datapath *dp, __u64 cookie, const struct policy *p,
+		    struct st_err *e)
+{
+	(void)ctx, (void)e;
+	return pod_is_stale(dp, cookie, p);
+}
+
+int pod_detach_all(int only_stale, struct pod_failures *failed, struct st_err *e)
 {
 	struct datapath dp;
 	int lock, err;
@@ -189,12 +220,12 @@ int pod_detach_all(int only_stale, struct st_err *e)
 		return lock == -ENOENT ? 0 : lock;
 	err = datapath_open_rest(&dp, e);
 	if (!err)
-		err = detach_each(&dp, only_stale, e);
-	if (only_stale)
+		err = pod_remove_all(&dp, only_stale ? is_stale : is_any, NULL, failed, e);
+	if (only_stale || failed->nr)
 		err = err ?: pod_remove_datapath_if_unused(&dp, e);
 	else if (!err || err == -ENOENT)
 		err = remove_datapath(&dp, e);
 	datapath_close(&dp);
 	close(lock);
-	return err == -ENOENT ? 0 : err;
+	return err && err != -ENOENT ? err : pod_failures_result(failed, e);
 }

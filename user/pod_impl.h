@@ -49,6 +49,18 @@ int pod_is_stale(const struct datapath *dp, __u64 cookie, const struct policy *p
 int pod_remove(const struct datapath *dp, const char *name, __u64 cookie, const struct policy *p,
 	       struct st_err *e);
 
+/* Removes all pods that is_meant() says: 1, 0, or -errno with e filled, if it should be meant. */
+typedef int (*pod_choice)(void *ctx, const struct datapath *dp, __u64 cookie,
+			  const struct policy *p, struct st_err *e);
+int pod_remove_all(const struct datapath *dp, pod_choice is_meant, void *ctx,
+		   struct pod_failures *failed, struct st_err *e);
+
+/* Tells one, and counts it. WHY gets the pod's name in front. */
+void pod_failed(struct pod_failures *f, __u64 cookie, const char *name, const struct st_err *why);
+
+/* 0, or -EIO with e filled if any failed. */
+int pod_failures_result(const struct pod_failures *f, struct st_err *e);
+
 /* Unpins the datapath if no pod has a policy any more; closes DP then. */
 int pod_remove_datapath_if_unused(struct datapath *dp, struct st_err *e);
 

@@ -225,6 +225,22 @@ not_found() {
 	nothing_left b
 }
 
+all_but_one() {
+	local before
+	attach b
+	attach a
+	attach lo
+	before=$(links b)
+	hidden one_line 1 "detach: pod 'b': network namespace of the pod: Permission denied
+socktables: detach: pods: 1 not detached" without_ptrace detach --all
+	same "" "$(links a)$(links lo)" "links of the others"
+	same b "$("$ST" status --json | jq -r '.[].name')" "pods that are left"
+	same "$before" "$(links b)" "links"
+	same "$CAPTURED" "$(reach b)"
+	"$ST" detach --all
+	nothing_left b
+}
+
 # lo_renamed ARG...: inside check: detach takes away all that attach brought to a lo of another name
 lo_renamed() {
 	attach lo "$@"
@@ -247,6 +263,7 @@ lo_renamed() {
 
 pod_make lo
 check "detach that may not look for the namespace leaves the pod captured" not_found
+check "detach --all does what it can, and says what it cannot" all_but_one
 check "detach whatever the name of lo is" lo_renamed
 check "detach whatever the name of lo is: TPROXY" lo_renamed -m TPROXY
 
