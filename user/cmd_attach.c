@@ -272,13 +272,13 @@ static int drain_and_detach(const struct detach_args *a, const char *name, struc
 {
 	struct pod_failures failed = { .told = tell_failure };
 	unsigned int left = 0;
-	int err = pod_drain(name, a->drain, &left, e);
+	int err;
 
-	if (err == -ENOENT && a->all)
-		err = 0; /* then there may be wrecks */
-	if (!err)
-		err = a->all ? pod_detach_all(0, &failed, e) : pod_detach(name, DETACH_DRAINED, e);
-	if (!err && left)
+	if (a->all)
+		err = pod_drain_all(a->drain, &left, &failed, e);
+	else
+		err = pod_drain(name, a->drain, &left, e) ?: pod_detach(name, DETACH_DRAINED, e);
+	if ((!err || failed.nr) && left)
 		fprintf(stderr,
 			"socktables: detach: after %u s, %u connection%s that had not ended lost "
 			"%s "

@@ -92,12 +92,18 @@ enum detach_what {
 /* -ENOENT: not attached. Works on whatever part of the pod is there. */
 int pod_detach(const char *name, enum detach_what what, struct st_err *e);
 
-/* Stops redirecting new connections of the pod, or of all pods (NULL), and returns when no redirected
- * connection of theirs is left, or after so many seconds; *ret_left is how many there are still. DNS
- * over UDP is waited for no longer than a resolver waits. Nothing is detached yet. Killed meanwhile,
- * the pods stay as they are then: draining. -ENOENT: not attached. -ECANCELED: attached again.
+/* Stops redirecting new connections of the pod, and returns when no redirected connection of it is left,
+ * or after so many seconds; *ret_left is how many there are still. DNS over UDP is waited for no longer
+ * than a resolver waits. Nothing is detached yet. Killed meanwhile, the pod stays as it is then: draining.
+ * -ENOENT: not attached. -ECANCELED: attached again.
  */
 int pod_drain(const char *name, unsigned int seconds, unsigned int *ret_left, struct st_err *e);
+
+/* The same with all pods that are attached now, which are detached then, as are wrecks. One that was
+ * attached again is among the failed; who is attached meanwhile is left. -EIO: all but those that failed.
+ */
+int pod_drain_all(unsigned int seconds, unsigned int *ret_left, struct pod_failures *failed,
+		  struct st_err *e);
 
 /* All pods, all wrecks and the datapath itself; or all pods whose cgroup or namespace is gone. -EIO: all
  * but those that failed.

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* pod_detach() and pod_detach_all(). */
+#include <dirent.h>
 #include <errno.h>
 #include <unistd.h>
 
@@ -132,7 +133,7 @@ static int detach_locked(struct datapath *dp, const char *name, enum detach_what
 	if (!err && what == DETACH_WRECK)
 		return -ENOENT;
 	if (!err && what == DETACH_DRAINED && p.flags & POLICY_ACTIVE) {
-		err = err_set(e, ECANCELED, "pod", name, "was attached again meanwhile");
+		err = err_set(e, ECANCELED, "pod", name, ATTACHED_AGAIN);
 	} else if (!err) {
 		err = pod_remove(dp, name, cookie, &p, e);
 	} else if (err == -ENOENT) { /* there may be links without a policy */
@@ -170,13 +171,8 @@ void pod_failed(struct pod_failures *f, __u64 cookie, const char *name, const st
 	f->told(f->ctx, cookie, &named);
 }
 
-int pod_failures_result(const struct pod_failures *f, struct st_err *e)
-{
-	return f->nr ? err_set(e, EIO, "pods", NULL, "%u not detached", f->nr) : 0;
-}
-
-int pod_remove_all(const struct datapath *dp, pod_choice is_meant, void *ctx,
-		   struct pod_failures *failed, struct st_err *e)
+static int remove_chosen(const struct datapath *dp, pod_choice is_meant, void *ctx,
+			 struct pod_failures *failed, struct st_err *e)
 {
 	__u64 cookie, kept, *prev = NULL;
 	struct policy p;
@@ -196,6 +192,60 @@ int pod_remove_all(const struct datapath *dp, pod_choice is_meant, void *ctx,
 	return err == -ENOENT ? 0 : err;
 }
 
+/* Of attaches and detaches that were killed, or of pods whose policy somebody deleted. */
+static int remove_wrecks(const struct datapath *dp, struct pod_failures *failed, struct st_err *e)
+{
+	int err = bpffs_remove(ST_DIR_NEW, e);
+	DIR *pods = opendir(ST_PODS);
+	char name[ST_NAME_MAX];
+	struct dirent *d;
+	struct policy p;
+	__u64 cookie;
+
+	if (!pods && errno != ENOENT)
+		err = err ?: err_sys(e, errno, "directory", ST_PODS);
+	while (pods && !err && (d = readdir(pods))) {
+		struct st_err why = {};
+
+		if (d->d_name[0] == '.')
+			continue;
+		bpffs_pod_name(d->d_name, name, sizeof(name));
+		err = maps_find_policy(dp, name, &cookie, &p, e);
+		if (err == -ENOENT && pod_remove(dp, name, 0, NULL, &why))
+			pod_failed(failed, 0, name, &why);
+		err = err == -ENOENT ? 0 : err;
+	}
+	if (pods)
+		closedir(pods);
+	return err;
+}
+
+int pod_detach_chosen(pod_choice is_meant, void *ctx, enum pod_rest rest,
+		      struct pod_failures *failed, struct st_err *e)
+{
+	struct datapath dp;
+	int lock, err;
+
+	lock = bpffs_lock(1, e);
+	if (lock < 0)
+		return lock == -ENOENT ? 0 : lock;
+	err = datapath_open_rest(&dp, e);
+	err = err == -ENOENT ? 0 : err;
+	err = err ?: remove_chosen(&dp, is_meant, ctx, failed, e);
+	if (rest == REST_ALL && !failed->nr) {
+		err = err ?: remove_datapath(&dp, e);
+	} else {
+		if (rest != REST_STAYS)
+			err = err ?: remove_wrecks(&dp, failed, e);
+		err = err ?: pod_remove_datapath_if_unused(&dp, e);
+	}
+	datapath_close(&dp);
+	close(lock);
+	if (!err && failed->nr)
+		err = err_set(e, EIO, "pods", NULL, "%u not detached", failed->nr);
+	return err;
+}
+
 static int is_any(void *ctx, const struct datapath *dp, __u64 cookie, const struct policy *p,
 		  struct st_err *e)
 {
@@ -212,20 +262,6 @@ static int is_stale(void *ctx, const struct datapath *dp, __u64 cookie, const st
 
 int pod_detach_all(int only_stale, struct pod_failures *failed, struct st_err *e)
 {
-	struct datapath dp;
-	int lock, err;
-
-	lock = bpffs_lock(1, e);
-	if (lock < 0)
-		return lock == -ENOENT ? 0 : lock;
-	err = datapath_open_rest(&dp, e);
-	if (!err)
-		err = pod_remove_all(&dp, only_stale ? is_stale : is_any, NULL, failed, e);
-	if (only_stale || failed->nr)
-		err = err ?: pod_remove_datapath_if_unused(&dp, e);
-	else if (!err || err == -ENOENT)
-		err = remove_datapath(&dp, e);
-	datapath_close(&dp);
-	close(lock);
-	return err && err != -ENOENT ? err : pod_failures_result(failed, e);
+	return pod_detach_chosen(only_stale ? is_stale : is_any, NULL,
+				 only_stale ? REST_STAYS : REST_ALL, failed, e);
 }

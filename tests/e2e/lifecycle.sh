@@ -225,6 +225,7 @@ not_found() {
 	nothing_left b
 }
 
+# all_but_one ARG...: inside check: detach ARG... does so with all pods but b
 all_but_one() {
 	local before
 	attach b
@@ -232,9 +233,9 @@ all_but_one() {
 	attach lo
 	before=$(links b)
 	hidden one_line 1 "detach: pod 'b': network namespace of the pod: Permission denied
-socktables: detach: pods: 1 not detached" without_ptrace detach --all
+socktables: detach: pods: 1 not detached" without_ptrace detach "$@"
 	same "" "$(links a)$(links lo)" "links of the others"
-	same b "$("$ST" status --json | jq -r '.[].name')" "pods that are left"
+	same "b attached" "$("$ST" status --json | jq -r '.[] | "\(.name) \(.state)"')" "pods that are left"
 	same "$before" "$(links b)" "links"
 	same "$CAPTURED" "$(reach b)"
 	"$ST" detach --all
@@ -263,7 +264,8 @@ lo_renamed() {
 
 pod_make lo
 check "detach that may not look for the namespace leaves the pod captured" not_found
-check "detach --all does what it can, and says what it cannot" all_but_one
+check "detach --all does what it can, and says what it cannot" all_but_one --all
+check "detach --all --drain does, too" all_but_one --all --drain
 check "detach whatever the name of lo is" lo_renamed
 check "detach whatever the name of lo is: TPROXY" lo_renamed -m TPROXY
 
