@@ -41,6 +41,8 @@ struct agent {
 	int on_root, on_pods; /* watches of inotify */
 	struct tracked *pods;
 	size_t nr;
+	__u64 *told; /* pods that could not be cleared away, by cookie */
+	size_t nr_told;
 	int look;	/* pods may have come or gone */
 	int stale;	/* a pod has, and is to be cleared away */
 	int looks_left; /* at pods that end */
@@ -163,6 +165,38 @@ static int see_pod(void *ctx, const struct datapath *dp, const struct pod *pod, 
 	return 0;
 }
 
+/* Of each pod once, as long as there are any. */
+static void tell_failure(void *ctx, __u64 cookie, const struct st_err *why)
+{
+	struct agent *a = ctx;
+	__u64 *more;
+	size_t i;
+
+	for (i = 0; i < a->nr_told; i++)
+		if (a->told[i] == cookie)
+			return;
+	a->complain(why);
+	more = realloc(a->told, (a->nr_told + 1) * sizeof(*more));
+	if (!more)
+		return;
+	a->told = more;
+	more[a->nr_told++] = cookie;
+}
+
+/* What failed may fail no more when it is tried again, as often as there is something to look at. */
+static void clear_away(struct agent *a)
+{
+	struct pod_failures failed = { .told = tell_failure, .ctx = a };
+	struct st_err e = {};
+	int err = a->stale ? pod_detach_all(1, &failed, &e) : 0;
+
+	if (err && !failed.nr)
+		a->complain(&e);
+	a->look |= !!err;
+	if (!err)
+		a->nr_told = 0;
+}
+
 static int look_at_pods(struct agent *a, struct st_err *e)
 {
 	struct tracked *from, *to;
@@ -173,10 +207,9 @@ static int look_at_pods(struct agent *a, struct st_err *e)
 		from->seen = 0;
 	a->stale = 0;
 	err = err ?: pod_read(NULL, see_pod, a, e);
-	if (a->stale)
-		err = err ?: pod_detach_all(1, e);
 	if (err)
 		return err;
+	clear_away(a);
 	for (from = to = a->pods; from < a->pods + a->nr; from++)
 		if (from->seen)
 			*to++ = *from;
@@ -327,6 +360,7 @@ int agent_run(void (*complain)(const struct st_err *e), struct st_err *e)
 	if (a.lock >= 0)
 		close(a.lock);
 	free(a.pods);
+	free(a.told);
 	return err;
 }
 

@@ -259,17 +259,26 @@ int cmd_update(const struct command *self, int argc, char **argv, struct st_err 
 	return status;
 }
 
+static void tell_failure(void *ctx, __u64 cookie, const struct st_err *why)
+{
+	(void)ctx, (void)cookie;
+	fprintf(stderr, "socktables: detach: %s\n", why->text);
+	if (why->hint[0])
+		fprintf(stderr, "hint: %s\n", why->hint);
+}
+
 /* Exit status of a detach that lets live connections end first. */
 static int drain_and_detach(const struct detach_args *a, const char *name, struct st_err *e)
 {
+	struct pod_failures failed = { .told = tell_failure };
 	unsigned int left = 0;
-	int err = pod_drain(name, a->drain, &left, e);
+	int err;
 
-	if (err == -ENOENT && a->all)
-		err = 0; /* then there may be wrecks */
-	if (!err)
-		err = a->all ? pod_detach_all(0, e) : pod_detach(name, DETACH_DRAINED, e);
-	if (!err && left)
+	if (a->all)
+		err = pod_drain_all(a->drain, &left, &failed, e);
+	else
+		err = pod_drain(name, a->drain, &left, e) ?: pod_detach(name, DETACH_DRAINED, e);
+	if ((!err || failed.nr) && left)
 		fprintf(stderr,
 			"socktables: detach: after %u s, %u connection%s that had not ended lost "
 			"%s "
@@ -280,6 +289,7 @@ static int drain_and_detach(const struct detach_args *a, const char *name, struc
 
 int cmd_detach(const struct command *self, int argc, char **argv, struct st_err *e)
 {
+	struct pod_failures failed = { .told = tell_failure };
 	struct detach_args a = {};
 	void *ctx[] = { &a };
 	char **args;
@@ -303,7 +313,7 @@ int cmd_detach(const struct command *self, int argc, char **argv, struct st_err 
 	if (a.drain)
 		return drain_and_detach(&a, name, e);
 	if (a.all)
-		return pod_detach_all(a.stale, e) ? EXIT_FAILED : EXIT_DONE;
+		return pod_detach_all(a.stale, &failed, e) ? EXIT_FAILED : EXIT_DONE;
 	return cmd_result(pod_detach(name, DETACH_ANY, e), name, e);
 }
 

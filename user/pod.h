@@ -76,6 +76,13 @@ struct pod_change {
 int pod_has_changed(const struct datapath *dp, const struct netns *ns, const struct policy *p,
 		    struct pod_change *ret, struct st_err *e);
 
+/* What is done to many pods goes on after one failed. told() hears of each; why has the pod's name. */
+struct pod_failures {
+	void (*told)(void *ctx, __u64 cookie, const struct st_err *why);
+	void *ctx;
+	unsigned int nr; /* so far */
+};
+
 enum detach_what {
 	DETACH_ANY,
 	DETACH_DRAINED, /* a pod that was attached again since pod_drain() is left: -ECANCELED */
@@ -85,15 +92,23 @@ enum detach_what {
 /* -ENOENT: not attached. Works on whatever part of the pod is there. */
 int pod_detach(const char *name, enum detach_what what, struct st_err *e);
 
-/* Stops redirecting new connections of the pod, or of all pods (NULL), and returns when no redirected
- * connection of theirs is left, or after so many seconds; *ret_left is how many there are still. DNS
- * over UDP is waited for no longer than a resolver waits. Nothing is detached yet. Killed meanwhile,
- * the pods stay as they are then: draining. -ENOENT: not attached. -ECANCELED: attached again.
+/* Stops redirecting new connections of the pod, and returns when no redirected connection of it is left,
+ * or after so many seconds; *ret_left is how many there are still. DNS over UDP is waited for no longer
+ * than a resolver waits. Nothing is detached yet. Killed meanwhile, the pod stays as it is then: draining.
+ * -ENOENT: not attached. -ECANCELED: attached again.
  */
 int pod_drain(const char *name, unsigned int seconds, unsigned int *ret_left, struct st_err *e);
 
-/* All pods, all wrecks and the datapath itself; or all pods whose cgroup or namespace is gone. */
-int pod_detach_all(int only_stale, struct st_err *e);
+/* The same with all pods that are attached now, which are detached then, as are wrecks. One that was
+ * attached again is among the failed; who is attached meanwhile is left. -EIO: all but those that failed.
+ */
+int pod_drain_all(unsigned int seconds, unsigned int *ret_left, struct pod_failures *failed,
+		  struct st_err *e);
+
+/* All pods, all wrecks and the datapath itself; or all pods whose cgroup or namespace is gone. -EIO: all
+ * but those that failed.
+ */
+int pod_detach_all(int only_stale, struct pod_failures *failed, struct st_err *e);
 
 /* This build's programs in the place of the pinned and linked ones, on the same maps. told() hears of
  * every pod; why is NULL, or says why not all of its links could be updated. Returns 1 if they are

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* pod_detach() and pod_detach_all(). */
+#include <dirent.h>
 #include <errno.h>
 #include <unistd.h>
 
@@ -22,26 +23,24 @@ static int stop(const struct datapath *dp, __u64 cookie, const struct policy *p,
 	return maps_put_policy(dp, cookie, &stopped, BPF_EXIST, e);
 }
 
-static int remove_env(__u64 cookie, const struct policy *p, struct st_err *e)
+/* Where there is something to take away; if there is nothing, or no namespace any more, ns->fd is -1. */
+static int find_env(__u64 cookie, const struct policy *p, struct netns *ns, struct st_err *e)
 {
-	struct netns ns;
 	int err;
 
-	if (!(p->flags & POLICY_ADDED))
+	ns->fd = -1;
+	if (!p || !(p->flags & POLICY_ADDED))
 		return 0;
-	err = netns_find(p->netns_dev, p->netns_ino, cookie, &ns, e);
-	if (err)
-		return err == -ENOENT ? 0 : err;
-	err = pod_env_remove(&ns, p, p->flags & POLICY_ADDED, e);
-	netns_close(&ns);
-	return err;
+	err = netns_find(p->netns_dev, p->netns_ino, cookie, ns, e);
+	return err == -ENOENT ? 0 : err;
 }
 
 /* The record goes last. */
-static int forget(const struct datapath *dp, __u64 cookie, const struct policy *p, struct st_err *e)
+static int forget(const struct datapath *dp, __u64 cookie, const struct policy *p,
+		  const struct netns *ns, struct st_err *e)
 {
 	const __u32 other = OTHER_ID(p->id);
-	int err = remove_env(cookie, p, e);
+	int err = ns->fd < 0 ? 0 : pod_env_remove(ns, p, p->flags & POLICY_ADDED, e);
 
 	err = err ?: maps_drop_rules(dp, p->id, e);
 	err = err ?: maps_has_rules(dp, other, e);
@@ -50,8 +49,8 @@ static int forget(const struct datapath *dp, __u64 cookie, const struct policy *
 	return err ?: maps_drop_pod(dp, cookie, e);
 }
 
-int pod_remove(const struct datapath *dp, const char *name, __u64 cookie, const struct policy *p,
-	       struct st_err *e)
+static int remove_from(const struct netns *ns, const struct datapath *dp, const char *name,
+		       __u64 cookie, const struct policy *p, struct st_err *e)
 {
 	struct gone gone = {};
 	char dir[PATH_MAX];
@@ -73,7 +72,21 @@ int pod_remove(const struct datapath *dp, const char *name, __u64 cookie, const 
 	gone_wait(&gone); /* while we waited most of it went */
 	if (!p)
 		return known ? maps_collect_garbage(dp, e) : 0;
-	return forget(dp, cookie, p, e);
+	return forget(dp, cookie, p, ns, e);
+}
+
+/* First what may fail for want of privileges: who may not look for the namespace has changed nothing. */
+int pod_remove(const struct datapath *dp, const char *name, __u64 cookie, const struct policy *p,
+	       struct st_err *e)
+{
+	struct netns ns;
+	int err = find_env(cookie, p, &ns, e);
+
+	if (err)
+		return err;
+	err = remove_from(&ns, dp, name, cookie, p, e);
+	netns_close(&ns);
+	return err;
 }
 
 /* Unpins the datapath and waits until it is gone. DP is closed. */
@@ -122,7 +135,7 @@ static int detach_locked(struct datapath *dp, const char *name, enum detach_what
 	if (!err && what == DETACH_WRECK)
 		return -ENOENT;
 	if (!err && what == DETACH_DRAINED && p.flags & POLICY_ACTIVE) {
-		err = err_set(e, ECANCELED, "pod", name, "was attached again meanwhile");
+		err = err_set(e, ECANCELED, "pod", name, ATTACHED_AGAIN);
 	} else if (!err) {
 		err = pod_remove(dp, name, cookie, &p, e);
 	} else if (err == -ENOENT) { /* there may be links without a policy */
@@ -150,26 +163,67 @@ int pod_detach(const char *name, enum detach_what what, struct st_err *e)
 	return err;
 }
 
-static int detach_each(const struct datapath *dp, int only_stale, struct st_err *e)
+void pod_failed(struct pod_failures *f, __u64 cookie, const char *name, const struct st_err *why)
+{
+	struct st_err named = {};
+
+	err_set(&named, EIO, "pod", name, "%s", why->text);
+	err_hint(&named, "%s", why->hint);
+	f->nr++;
+	f->told(f->ctx, cookie, &named);
+}
+
+static int remove_chosen(const struct datapath *dp, pod_choice is_meant, void *ctx,
+			 struct pod_failures *failed, struct st_err *e)
 {
 	__u64 cookie, kept, *prev = NULL;
 	struct policy p;
-	int err;
+	int err, did;
 
 	while (!(err = maps_next_policy(dp, prev, &cookie, &p, e))) {
-		if (only_stale && !pod_is_stale(dp, cookie, &p)) {
-			kept = cookie;
-			prev = &kept;
+		struct st_err why = {};
+
+		did = is_meant(ctx, dp, cookie, &p, &why);
+		if (did > 0 && !pod_remove(dp, p.name, cookie, &p, &why))
 			continue;
-		}
-		err = pod_remove(dp, p.name, cookie, &p, e);
-		if (err)
-			break;
+		if (did)
+			pod_failed(failed, cookie, p.name, &why);
+		kept = cookie;
+		prev = &kept;
 	}
 	return err == -ENOENT ? 0 : err;
 }
 
-int pod_detach_all(int only_stale, struct st_err *e)
+/* Of attaches and detaches that were killed, or of pods whose policy somebody deleted. */
+static int remove_wrecks(const struct datapath *dp, struct pod_failures *failed, struct st_err *e)
+{
+	int err = bpffs_remove(ST_DIR_NEW, e);
+	DIR *pods = opendir(ST_PODS);
+	char name[ST_NAME_MAX];
+	struct dirent *d;
+	struct policy p;
+	__u64 cookie;
+
+	if (!pods && errno != ENOENT)
+		err = err ?: err_sys(e, errno, "directory", ST_PODS);
+	while (pods && !err && (d = readdir(pods))) {
+		struct st_err why = {};
+
+		if (d->d_name[0] == '.')
+			continue;
+		bpffs_pod_name(d->d_name, name, sizeof(name));
+		err = maps_find_policy(dp, name, &cookie, &p, e);
+		if (err == -ENOENT && pod_remove(dp, name, 0, NULL, &why))
+			pod_failed(failed, 0, name, &why);
+		err = err == -ENOENT ? 0 : err;
+	}
+	if (pods)
+		closedir(pods);
+	return err;
+}
+
+int pod_detach_chosen(pod_choice is_meant, void *ctx, enum pod_rest rest,
+		      struct pod_failures *failed, struct st_err *e)
 {
 	struct datapath dp;
 	int lock, err;
@@ -178,13 +232,38 @@ int pod_detach_all(int only_stale, struct st_err *e)
 	if (lock < 0)
 		return lock == -ENOENT ? 0 : lock;
 	err = datapath_open_rest(&dp, e);
-	if (!err)
-		err = detach_each(&dp, only_stale, e);
-	if (only_stale)
+	err = err == -ENOENT ? 0 : err;
+	err = err ?: remove_chosen(&dp, is_meant, ctx, failed, e);
+	if (rest == REST_ALL && !failed->nr) {
+		err = err ?: remove_datapath(&dp, e);
+	} else {
+		if (rest != REST_STAYS)
+			err = err ?: remove_wrecks(&dp, failed, e);
 		err = err ?: pod_remove_datapath_if_unused(&dp, e);
-	else if (!err || err == -ENOENT)
-		err = remove_datapath(&dp, e);
+	}
 	datapath_close(&dp);
 	close(lock);
-	return err == -ENOENT ? 0 : err;
+	if (!err && failed->nr)
+		err = err_set(e, EIO, "pods", NULL, "%u not detached", failed->nr);
+	return err;
+}
+
+static int is_any(void *ctx, const struct datapath *dp, __u64 cookie, const struct policy *p,
+		  struct st_err *e)
+{
+	(void)ctx, (void)dp, (void)cookie, (void)p, (void)e;
+	return 1;
+}
+
+static int is_stale(void *ctx, const struct datapath *dp, __u64 cookie, const struct policy *p,
+		    struct st_err *e)
+{
+	(void)ctx, (void)e;
+	return pod_is_stale(dp, cookie, p);
+}
+
+int pod_detach_all(int only_stale, struct pod_failures *failed, struct st_err *e)
+{
+	return pod_detach_chosen(only_stale ? is_stale : is_any, NULL,
+				 only_stale ? REST_STAYS : REST_ALL, failed, e);
 }

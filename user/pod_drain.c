@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* pod_drain(). */
+/* pod_drain() and pod_drain_all(). */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +25,7 @@ struct draining {
 	size_t nr;
 	unsigned int apps, proxies, udp; /* ends of TCP connections; UDP sockets */
 	int tcp_prog, udp_prog;		 /* the programs that find the sockets */
+	struct pod_failures *failed;	 /* of all pods; NULL: of a single one */
 };
 
 static int add(struct draining *d, __u64 cookie, const struct policy *p)
@@ -105,35 +106,57 @@ static int count_here(void *ctx, struct st_err *e)
 }
 
 /* Who is nowhere to be found has no process any more that could hold a connection. */
-static int count_live(struct draining *d, struct st_err *e)
+static int count_live(struct draining *d, const struct where *w, struct st_err *e)
 {
 	struct netns ns;
-	int err = 0;
-	size_t i;
+	int err = netns_find(w->dev, w->ino, w->cookie, &ns, e);
 
-	d->apps = d->proxies = d->udp = 0;
-	for (i = 0; i < d->nr && !err; i++) {
-		err = netns_find(d->pods[i].dev, d->pods[i].ino, d->pods[i].cookie, &ns, e);
-		if (!err) {
-			err = netns_run(&ns, count_here, d, e);
-			netns_close(&ns);
-		} else if (err == -ENOENT) {
-			err = 0;
-		}
-	}
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	err = netns_run(&ns, count_here, d, e);
+	netns_close(&ns);
 	return err;
 }
 
-/* From active to draining. What is neither, a wreck, has nothing that is answered for. */
+/* From active to draining, if we may look for what it has. What is neither, a wreck, has nothing that is
+ * answered for.
+ */
 static int begin_one(const struct datapath *dp, struct draining *d, __u64 cookie, struct policy *p,
 		     struct st_err *e)
 {
+	struct netns ns;
+	int err;
+
 	if (!(p->flags & (POLICY_ACTIVE | POLICY_DRAINING)))
 		return 0;
+	err = netns_find(p->netns_dev, p->netns_ino, cookie, &ns, e);
+	if (!err)
+		netns_close(&ns);
+	else if (err != -ENOENT)
+		return err;
 	if (add(d, cookie, p))
 		return err_sys(e, ENOMEM, "pod", p->name);
 	p->flags = (p->flags & ~POLICY_ACTIVE) | POLICY_DRAINING;
-	return maps_put_policy(dp, cookie, p, BPF_EXIST, e);
+	err = maps_put_policy(dp, cookie, p, BPF_EXIST, e);
+	if (err)
+		d->nr--;
+	return err;
+}
+
+static int begin_all(const struct datapath *dp, struct draining *d, struct st_err *e)
+{
+	struct policy p;
+	__u64 cookie;
+	int err = maps_next_policy(dp, NULL, &cookie, &p, e);
+
+	while (!err) {
+		struct st_err why = {};
+
+		if (begin_one(dp, d, cookie, &p, &why))
+			pod_failed(d->failed, cookie, p.name, &why);
+		err = maps_next_policy(dp, &cookie, &cookie, &p, e);
+	}
+	return err == -ENOENT ? 0 : err;
 }
 
 static int begin(const char *name, struct draining *d, struct st_err *e)
@@ -147,16 +170,11 @@ static int begin(const char *name, struct draining *d, struct st_err *e)
 		return lock;
 	err = datapath_open(&dp, e);
 	err = err ?: load_counters(&dp, d, e); /* before anything is changed */
-	if (!err && name) {
-		err = maps_find_policy(&dp, name, &cookie, &p, e);
+	if (d->failed) {
+		err = err ?: begin_all(&dp, d, e);
+	} else {
+		err = err ?: maps_find_policy(&dp, name, &cookie, &p, e);
 		err = err ?: begin_one(&dp, d, cookie, &p, e);
-	} else if (!err) {
-		err = maps_next_policy(&dp, NULL, &cookie, &p, e);
-		while (!err) {
-			err = begin_one(&dp, d, cookie, &p, e);
-			err = err ?: maps_next_policy(&dp, &cookie, &cookie, &p, e);
-		}
-		err = err == -ENOENT ? 0 : err;
 	}
 	err = err ?: pod_wait_for_readers(e);
 	datapath_close(&dp);
@@ -164,65 +182,111 @@ static int begin(const char *name, struct draining *d, struct st_err *e)
 	return err;
 }
 
-/* Who was detached meanwhile is done; who was attached again is not to be detached. */
-static int check_state(const struct datapath *dp, const struct draining *d, struct st_err *e)
+/* Who was detached meanwhile is done; who was attached again is not to be detached, nor waited for. */
+static int look_at(const struct datapath *dp, struct draining *d, const struct where *w,
+		   struct policy *p, struct st_err *e)
 {
-	struct policy p;
-	size_t i;
-	int err;
+	int err = maps_get_policy(dp, w->cookie, p, e);
 
-	for (i = 0; i < d->nr; i++) {
-		err = maps_get_policy(dp, d->pods[i].cookie, &p, e);
-		if (err == -ENOENT)
-			continue;
-		if (err)
-			return err;
-		if (p.flags & POLICY_ACTIVE)
-			return err_set(e, ECANCELED, "pod", p.name, "was attached again meanwhile");
-	}
-	return 0;
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	if (!(p->flags & POLICY_ACTIVE))
+		return count_live(d, w, e);
+	return d->failed ? 0 : err_set(e, ECANCELED, "pod", p->name, ATTACHED_AGAIN);
 }
 
+/* Of several pods one that cannot be looked at is given up: it stays as it is. */
 static int look(struct draining *d, struct st_err *e)
 {
 	int err, lock = bpffs_lock(0, e);
 	struct datapath dp;
+	size_t i;
 
 	if (lock < 0)
 		return lock;
+	d->apps = d->proxies = d->udp = 0;
 	err = datapath_open(&dp, e);
-	if (!err) {
-		err = check_state(&dp, d, e);
-		err = err ?: count_live(d, e);
-		datapath_close(&dp);
+	for (i = 0; i < d->nr && !err; i++) {
+		struct policy p = {};
+		struct st_err why = {};
+
+		err = look_at(&dp, d, &d->pods[i], &p, d->failed ? &why : e);
+		if (err && d->failed) {
+			pod_failed(d->failed, d->pods[i].cookie, p.name, &why);
+			d->pods[i--] = d->pods[--d->nr];
+			err = 0;
+		}
 	}
+	datapath_close(&dp);
 	close(lock);
+	return err;
+}
+
+/* NAME or, if there is d->failed, all. Returns when all have ended, or time is up. */
+static int drain(const char *name, unsigned int seconds, struct draining *d, unsigned int *ret_left,
+		 struct st_err *e)
+{
+	const struct timespec tick = { .tv_nsec = 100000000 };
+	struct timespec start, now;
+	unsigned int passed = 0;
+	int err;
+
+	d->tcp_prog = d->udp_prog = -1;
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	err = begin(name, d, e);
+	do {
+		nanosleep(&tick, NULL);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		passed = now.tv_sec - start.tv_sec;
+		err = err ?: look(d, e);
+		if (passed >= DNS_SECONDS)
+			d->udp = 0;
+	} while (!err && passed < seconds && d->apps + d->proxies + d->udp);
+	*ret_left = d->apps > d->proxies ? d->apps : d->proxies;
+	if (d->tcp_prog >= 0)
+		close(d->tcp_prog);
+	if (d->udp_prog >= 0)
+		close(d->udp_prog);
 	return err;
 }
 
 int pod_drain(const char *name, unsigned int seconds, unsigned int *ret_left, struct st_err *e)
 {
-	const struct timespec tick = { .tv_nsec = 100000000 };
-	struct draining d = { .tcp_prog = -1, .udp_prog = -1 };
-	struct timespec start, now;
-	unsigned int passed = 0;
-	int err;
+	struct draining d = {};
+	int err = drain(name, seconds, &d, ret_left, e);
 
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	err = begin(name, &d, e);
-	do {
-		nanosleep(&tick, NULL);
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		passed = now.tv_sec - start.tv_sec;
-		err = err ?: look(&d, e);
-		if (passed >= DNS_SECONDS)
-			d.udp = 0;
-	} while (!err && passed < seconds && d.apps + d.proxies + d.udp);
-	*ret_left = d.apps > d.proxies ? d.apps : d.proxies;
-	if (d.tcp_prog >= 0)
-		close(d.tcp_prog);
-	if (d.udp_prog >= 0)
-		close(d.udp_prog);
+	free(d.pods);
+	return err;
+}
+
+static int is_drained(void *ctx, const struct datapath *dp, __u64 cookie, const struct policy *p,
+		      struct st_err *e)
+{
+	const struct draining *d = ctx;
+	size_t i;
+
+	(void)dp;
+	if (!(p->flags & (POLICY_ACTIVE | POLICY_DRAINING)))
+		return 1; /* a wreck */
+	for (i = 0; i < d->nr; i++) {
+		if (d->pods[i].cookie != cookie)
+			continue;
+		if (!(p->flags & POLICY_ACTIVE))
+			return 1;
+		*e = (struct st_err){ .text = ATTACHED_AGAIN };
+		return -ECANCELED;
+	}
+	return 0;
+}
+
+int pod_drain_all(unsigned int seconds, unsigned int *ret_left, struct pod_failures *failed,
+		  struct st_err *e)
+{
+	struct draining d = { .failed = failed };
+	int err = drain(NULL, seconds, &d, ret_left, e);
+
+	if (!err || err == -ENOENT) /* nothing is attached, or is any more: there may be wrecks */
+		err = pod_detach_chosen(is_drained, &d, REST_WRECKS, failed, e);
 	free(d.pods);
 	return err;
 }

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -27,6 +26,17 @@ struct thing {
 	int (*change)(const struct policy *p, int on, struct st_err *e);
 };
 
+/* lo is the first interface of every namespace, by whatever name (drivers/net/loopback.c,
+ * loopback_net_init() insists on LOOPBACK_IFINDEX, since Linux 3.7).
+ */
+#define LO 1
+
+/* That it is not there is as good as taken away. */
+static int is_gone(int err)
+{
+	return err == -EADDRNOTAVAIL || err == -ENOENT || err == -ESRCH || err == -ENODEV;
+}
+
 static int request(struct nlmsghdr *nlh, int on, const char *what, const char *which,
 		   struct st_err *e)
 {
@@ -34,7 +44,7 @@ static int request(struct nlmsghdr *nlh, int on, const char *what, const char *w
 
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | (on ? NLM_F_CREATE | NLM_F_EXCL : 0);
 	err = netlink_talk(nlh, NULL, NULL);
-	if (err == -EEXIST || (!on && (err == -EADDRNOTAVAIL || err == -ENOENT || err == -ESRCH)))
+	if (on ? err == -EEXIST : is_gone(err))
 		return 0;
 	return err ? err_sys(e, -err, what, which) : 0;
 }
@@ -72,7 +82,7 @@ static int on_six(const struct nlmsghdr *nlh, void *ctx)
 	mnl_attr_for_each(attr, nlh, sizeof(*ifa))
 		if (mnl_attr_get_type(attr) == IFA_ADDRESS && ifa->ifa_family == AF_INET6 &&
 		    !memcmp(mnl_attr_get_payload(attr), &six, sizeof(six)))
-			m->found |= ifa->ifa_index == if_nametoindex("lo");
+			m->found |= ifa->ifa_index == LO;
 	return MNL_CB_OK;
 }
 
@@ -93,7 +103,7 @@ static int change_six(const struct policy *p, int on, struct st_err *e)
 	ifa->ifa_family = AF_INET6;
 	ifa->ifa_prefixlen = 128;
 	ifa->ifa_flags = IFA_F_NODAD;
-	ifa->ifa_index = if_nametoindex("lo");
+	ifa->ifa_index = LO;
 	mnl_attr_put(nlh, IFA_LOCAL, sizeof(six), &six);
 	mnl_attr_put(nlh, IFA_ADDRESS, sizeof(six), &six);
 	return request(nlh, on, "address on lo", "::6/128", e);
@@ -181,7 +191,7 @@ static int change_route(const struct policy *p, int family, int on, struct st_er
 	rt->rtm_scope = RT_SCOPE_HOST;
 	rt->rtm_type = RTN_LOCAL;
 	mnl_attr_put_u32(nlh, RTA_TABLE, p->tproxy_table);
-	mnl_attr_put_u32(nlh, RTA_OIF, if_nametoindex("lo"));
+	mnl_attr_put_u32(nlh, RTA_OIF, LO);
 	err = request(nlh, on, "route for the TPROXY mark", NULL, e);
 	if (err || !on)
 		return err;

@@ -57,6 +57,25 @@ int pod_clear_place(const struct datapath *dp, const char *cgroup, const char *n
 int pod_remove(const struct datapath *dp, const char *name, __u64 cookie, const struct policy *p,
 	       struct st_err *e);
 
+/* Tells one, and counts it. WHY gets the pod's name in front. */
+void pod_failed(struct pod_failures *f, __u64 cookie, const char *name, const struct st_err *why);
+
+/* Whether a pod is meant: 1, 0, or -errno with e filled if it should be, and must not. */
+typedef int (*pod_choice)(void *ctx, const struct datapath *dp, __u64 cookie,
+			  const struct policy *p, struct st_err *e);
+
+/* Why a pod that drained is left. */
+#define ATTACHED_AGAIN "was attached again meanwhile"
+
+/* What goes along: nothing; links that no policy belongs to; all that there is, unless a pod failed. The
+ * datapath goes in any case if nobody uses it any more.
+ */
+enum pod_rest { REST_STAYS, REST_WRECKS, REST_ALL };
+
+/* Takes the lock, and detaches those pods that are meant. -EIO: all but those that failed. */
+int pod_detach_chosen(pod_choice is_meant, void *ctx, enum pod_rest rest,
+		      struct pod_failures *failed, struct st_err *e);
+
 /* Unpins the datapath if no pod has a policy any more; closes DP then. */
 int pod_remove_datapath_if_unused(struct datapath *dp, struct st_err *e);
 

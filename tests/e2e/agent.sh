@@ -13,9 +13,9 @@ env_private "$@"
 NEW4=10.77.0.55 NEW6=fd77::55
 AGENT=
 
-# agent_on: starts the agent and waits until it has a lock on the pods, if there are any
+# agent_on [CMD...]: starts the agent, by CMD, and waits until it has a lock on the pods, if there are any
 agent_on() {
-	spawn "$TMP/agent" exec "$ST" agent
+	spawn "$TMP/agent" exec "$@" "$ST" agent
 	AGENT=$SPAWNED
 	wait_for 10 agent_sleeps
 }
@@ -331,6 +331,35 @@ lost() {
 	as_fresh p1 --ipv6=on
 }
 
+# told_once: how often the agent said that it cannot clear away c
+told_once() {
+	same 1 "$(grep -cx "socktables: agent: pod 'c': network namespace of the pod: Permission denied" "$TMP/agent")"
+}
+
+# Nothing but a process of another user leads to its namespace, so that ::6 cannot be taken away.
+not_cleared() {
+	local holder
+	pod_make c
+	attach c
+	spawn "$TMP/holder" exec nsenter --net=/run/netns/c setpriv --reuid 1000 --clear-groups -- sleep infinity
+	holder=$SPAWNED
+	umount /run/netns/c
+	cgroup_remove "$CG/c"
+	wait_for 10 told_once
+	attach a
+	ip -n a address add "$NEW4/24" dev eth0
+	wait_for 10 known a
+	ip -n a address del "$NEW4/24" dev eth0
+	wait_for 10 known a
+	told_once
+	kill -TERM "$AGENT"
+	wait_for 10 not test -d "/proc/$AGENT"
+	"$ST" detach a
+	"$ST" detach --all --stale
+	is_cleared c
+	stop "$holder"
+}
+
 end_many() {
 	local n
 	"$ST" detach --all
@@ -346,5 +375,7 @@ check "fifty pods change at once" fifty
 check "messages that were lost" lost
 end_many
 check "SIGTERM ends it with 0 and without a word" agent_off
+agent_on setpriv --bounding-set -sys_ptrace --
+check "a pod that cannot be cleared away is told once, and the agent stays" not_cleared
 check "nothing is left" nothing_left a
 finish

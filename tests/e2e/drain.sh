@@ -148,6 +148,62 @@ all_pods() {
 	nothing_left b
 }
 
+# One is taken back, one comes meanwhile, one is neither; and links without a policy lie about.
+all_but_two() {
+	local before
+	attach a
+	attach b
+	before=$(links a)
+	keep out4 dial a -k "$SVC4:80"
+	keep b4 dial b -k "$SVC4:80"
+	drain --all --drain
+	wait_for 10 is_draining a
+	wait_for 10 is_draining b
+	attach a
+	attach c
+	mkdir "$PINS/pods/wreck"
+	before+=$'\n'$(links c)
+	hang_up b4
+	drained 1 "socktables: detach: pod 'a': was attached again meanwhile
+socktables: detach: pods: 1 not detached"
+	same "a: attached c: attached" "$("$ST" status | grep -E '^[^ ]' | sort | paste -sd ' ')" "pods"
+	same "a c" "$(cd "$PINS/pods" && echo *)" "pins"
+	same "$before" "$(links a; links c)" "links"
+	same "" "$(links b)" "links of the one that was detached"
+	same "$CAPTURED" "$(reach a)"
+	still proxy out4
+	hang_up out4
+	"$ST" detach a
+	"$ST" detach c
+	nothing_left b
+}
+
+# meanwhile CMD...: inside check: CMD, while all pods drain, changes nothing about it
+meanwhile() {
+	attach a
+	attach b
+	keep out4 dial a -k "$SVC4:80"
+	drain --all --drain
+	wait_for 10 is_draining a
+	"$@"
+	hang_up out4
+	drained 0 ""
+}
+
+none_is_left() {
+	meanwhile "$ST" detach b
+	nothing_left a
+	meanwhile "$ST" detach --all
+	nothing_left a
+}
+
+one_came() {
+	meanwhile attach c
+	has "$("$ST" status c)" '^c: attached$'
+	"$ST" detach c
+	nothing_left a
+}
+
 refusals() {
 	one_line 2 "detach: --drain '0': not a number of seconds from 1 to 86400" "$ST" detach a --drain=0
 	one_line 2 "detach: --drain 'soon': not a number of seconds from 1 to 86400" "$ST" detach a --drain=soon
@@ -159,6 +215,9 @@ refusals() {
 
 pod_make a
 pod_make b
+pod_make c
+outside_start b
+proxy_start b
 outside_start a
 app_start a
 proxy_start a
@@ -172,5 +231,8 @@ check "a pod that is attached again stays attached" attached_again
 check "killed meanwhile: it goes on where it was" drain_killed
 check "a socket that is connected again meanwhile" socket_again
 check "all pods at once" all_pods
+check "all pods: those that are attached again or meanwhile stay attached" all_but_two
+check "all pods: one is attached meanwhile" one_came
+check "all pods: somebody else detaches them meanwhile" none_is_left
 check "what is refused" refusals
 finish

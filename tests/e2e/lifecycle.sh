@@ -251,6 +251,7 @@ outside_start b
 app_start b
 proxy_start b
 agent_start b
+IN_B=$SERVED
 keep b4 dial b -k "$SVC4:80"
 check "update takes effect at once and leaves live connections alone" update_live
 check "update waits for those that look at the old policy, somehow" other_barrier
@@ -259,6 +260,80 @@ check "update turns IPv6 off and on" update_off
 check "two pods do not mind each other; attach leaves live connections alone" two_pods
 check "detach leaves nothing" detach_leaves_nothing
 check "redirected connections survive detach" still proxy out4 out6 in4
+
+# --- detach that cannot --------------------------------------------------------------------------
+
+# without_ptrace ARG...: the command without CAP_SYS_PTRACE
+without_ptrace() {
+	setpriv --bounding-set -sys_ptrace -- "$ST" "$@"
+}
+
+# hidden CMD...: inside check: CMD while nothing but processes of other users leads to b's namespace
+hidden() {
+	umount /run/netns/b
+	"$@"
+	mount --bind "/proc/$IN_B/ns/net" /run/netns/b
+}
+
+# What it may not look for it leaves as it is.
+not_found() {
+	local before verb
+	attach b
+	before=$(links b)
+	for verb in "detach b" "detach b --drain"; do
+		# shellcheck disable=SC2086 # words
+		hidden one_line 1 "detach: network namespace of the pod: Permission denied" without_ptrace $verb
+		has "$("$ST" status b)" '^b: attached$'
+		same "$before" "$(links b)" "links"
+		same "$CAPTURED" "$(reach b)"
+	done
+	"$ST" detach b
+	nothing_left b
+}
+
+# all_but_one ARG...: inside check: detach ARG... does so with all pods but b
+all_but_one() {
+	local before
+	attach b
+	attach a
+	attach lo
+	before=$(links b)
+	hidden one_line 1 "detach: pod 'b': network namespace of the pod: Permission denied
+socktables: detach: pods: 1 not detached" without_ptrace detach "$@"
+	same "" "$(links a)$(links lo)" "links of the others"
+	same "b attached" "$("$ST" status --json | jq -r '.[] | "\(.name) \(.state)"')" "pods that are left"
+	same "$before" "$(links b)" "links"
+	same "$CAPTURED" "$(reach b)"
+	"$ST" detach --all
+	nothing_left b
+}
+
+# lo_renamed ARG...: inside check: detach takes away all that attach brought to a lo of another name
+lo_renamed() {
+	attach lo "$@"
+	ip -n lo link set lo down # takes the addresses along
+	ip -n lo link set lo name inner
+	ip -n lo link set inner up
+	ip -n lo address add ::6/128 dev inner nodad
+	"$ST" detach lo
+	same "" "$(ip -n lo -6 address show to ::6)" "::6"
+	attach lo "$@"
+	has "$(ip -n lo -6 address show dev inner)" 'inet6 ::6/128'
+	"$ST" detach lo
+	same "" "$(ip -n lo -6 address show to ::6)" "::6"
+	same "" "$(ip -n lo route show table all default dev inner)$(ip -n lo -6 route show table all default dev inner)"
+	ip -n lo link set inner down
+	ip -n lo link set inner name lo
+	ip -n lo link set lo up
+	nothing_left lo
+}
+
+pod_make lo
+check "detach that may not look for the namespace leaves the pod captured" not_found
+check "detach --all does what it can, and says what it cannot" all_but_one --all
+check "detach --all --drain does, too" all_but_one --all --drain
+check "detach whatever the name of lo is" lo_renamed
+check "detach whatever the name of lo is: TPROXY" lo_renamed -m TPROXY
 
 # --- addresses, bpffs -----------------------------------------------------------------------------
 
