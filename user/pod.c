@@ -79,11 +79,8 @@ static int check_change(const struct policy *old, const struct policy *p, struct
 	return err_set(e, EINVAL, "flag", which, "cannot change while the pod is attached");
 }
 
-/* A program may still hold the entry that was just replaced, whose memory the next one that is
- * written takes: before that, all that run have to end (bpf_mem_alloc, Linux 6.1, does not wait).
- */
-static int put_policy(const struct datapath *dp, __u64 cookie, const struct policy *p,
-		      struct st_err *e)
+int pod_put_policy(const struct datapath *dp, __u64 cookie, const struct policy *p,
+		   struct st_err *e)
 {
 	int err = maps_put_policy(dp, cookie, p, BPF_EXIST, e);
 
@@ -110,7 +107,7 @@ static int record_missing(const struct datapath *dp, __u64 cookie, const struct 
 	if (!missing)
 		return 0;
 	p.flags |= missing;
-	return put_policy(dp, cookie, &p, e);
+	return pod_put_policy(dp, cookie, &p, e);
 }
 
 static void undo_replace(const struct datapath *dp, const struct netns *ns,
@@ -124,7 +121,7 @@ static void undo_replace(const struct datapath *dp, const struct netns *ns,
 	if (pod_env_remove(ns, p, added, &ignored))
 		back.flags |= added;
 	if (missing)
-		put_policy(dp, ns->cookie, &back, &ignored);
+		pod_put_policy(dp, ns->cookie, &back, &ignored);
 }
 
 /* What the old policy needed, and the new one does not. */
@@ -137,7 +134,7 @@ static int finish_replace(const struct datapath *dp, const struct netns *ns,
 	if (!err && spare) {
 		err = pod_env_remove(ns, old, spare, e);
 		p->flags &= ~spare;
-		err = err ?: put_policy(dp, ns->cookie, p, e);
+		err = err ?: pod_put_policy(dp, ns->cookie, p, e);
 	}
 	if (err)
 		err_hint(e, "the new policy is in force; what is left of the old one goes with the "

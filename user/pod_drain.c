@@ -137,7 +137,7 @@ static int begin_one(const struct datapath *dp, struct draining *d, __u64 cookie
 	if (add(d, cookie, p))
 		return err_sys(e, ENOMEM, "pod", p->name);
 	p->flags = (p->flags & ~POLICY_ACTIVE) | POLICY_DRAINING;
-	err = maps_put_policy(dp, cookie, p, BPF_EXIST, e);
+	err = pod_put_policy(dp, cookie, p, e);
 	if (err)
 		d->nr--;
 	return err;
@@ -176,7 +176,6 @@ static int begin(const char *name, struct draining *d, struct st_err *e)
 		err = err ?: maps_find_policy(&dp, name, &cookie, &p, e);
 		err = err ?: begin_one(&dp, d, cookie, &p, e);
 	}
-	err = err ?: pod_wait_for_readers(e);
 	datapath_close(&dp);
 	close(lock);
 	return err;

@@ -36,6 +36,12 @@ int pod_replace_rules(const struct datapath *dp, const struct netns *ns, const s
  */
 int pod_wait_for_readers(struct st_err *e);
 
+/* Replaces a policy. A program may still hold the entry that was there, whose memory the next one that is
+ * written takes: before that, all that run have to end (bpf_mem_alloc, Linux 6.1, does not wait).
+ */
+int pod_put_policy(const struct datapath *dp, __u64 cookie, const struct policy *p,
+		   struct st_err *e);
+
 /* What the kernel says of a pod's link, by the name of its pin. Returns 0 or -errno. */
 int pod_link(const char *pod, const char *hook, struct bpf_link_info *ret);
 
