@@ -96,7 +96,7 @@ int pod_drain(const char *name, unsigned int seconds, unsigned int *ret_left, st
 int pod_detach_all(int only_stale, struct st_err *e);
 
 /* This build's programs in the place of the pinned and linked ones, on the same maps. told() hears of
- * every pod; why is NULL, or says why not all of its links could be updated. Returns 1 if they are
+ * every pod, when the lock is free again; why is NULL, or says why not all of its links could be updated. Returns 1 if they are
  * this build's already. -ENOENT: nothing is attached.
  */
 typedef void (*upgrade_told)(void *ctx, const char *pod, const char *why);
