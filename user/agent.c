@@ -45,6 +45,7 @@ struct agent {
 	int stale;	/* a pod has, and is to be cleared away */
 	int looks_left; /* at pods that end */
 	void (*complain)(const struct st_err *e);
+	struct st_err why; /* the first pod's that cannot be tracked: to be told without the lock */
 };
 
 static __u64 now(void)
@@ -148,7 +149,6 @@ static int see_pod(void *ctx, const struct datapath *dp, const struct pod *pod, 
 {
 	struct tracked *t = find(ctx, pod->cookie);
 	struct agent *a = ctx;
-	struct st_err why = {};
 
 	(void)dp, (void)e;
 	a->stale |= pod->state == POD_STALE;
@@ -158,8 +158,8 @@ static int see_pod(void *ctx, const struct datapath *dp, const struct pod *pod, 
 		return 0;
 	if (watch_cgroup(a, pod->policy.cgroup_id) || (t && t->nsid < 0))
 		a->look |= pod->state != POD_STALE;
-	if (!t && track(a, pod, &why) && why.text[0])
-		a->complain(&why);
+	if (!t)
+		track(a, pod, &a->why);
 	return 0;
 }
 
@@ -173,6 +173,9 @@ static int look_at_pods(struct agent *a, struct st_err *e)
 		from->seen = 0;
 	a->stale = 0;
 	err = err ?: pod_read(NULL, see_pod, a, e);
+	if (a->why.text[0])
+		a->complain(&a->why);
+	a->why = (struct st_err){};
 	if (a->stale)
 		err = err ?: pod_detach_all(1, e);
 	if (err)

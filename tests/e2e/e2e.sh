@@ -222,9 +222,14 @@ full_pipe() {
 	not dd if=/dev/zero of="$TMP/full" bs=4096 oflag=nonblock 2> /dev/null
 }
 
-# stuck_without_lock PID: inside check: it waits for a reader of $TMP/full, and nobody has to wait for it
+# stuck PID: it waits for a reader of $TMP/full
+stuck() {
+	grep -q pipe_write "/proc/$1/wchan"
+}
+
+# stuck_without_lock PID: inside check: so it does, and nobody has to wait for it
 stuck_without_lock() {
-	wait_for 20 grep -q pipe_write "/proc/$1/wchan"
+	wait_for 20 stuck "$1"
 	not grep -E "FLOCK .* $1 " /proc/locks
 }
 
