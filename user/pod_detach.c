@@ -146,7 +146,7 @@ int pod_detach(const char *name, enum detach_what what, struct st_err *e)
 		return lock;
 	err = detach_locked(&dp, name, what, e);
 	datapath_close(&dp);
-	close(lock);
+	bpffs_unlock(lock);
 	return err;
 }
 
@@ -185,6 +185,6 @@ int pod_detach_all(int only_stale, struct st_err *e)
 	else if (!err || err == -ENOENT)
 		err = remove_datapath(&dp, e);
 	datapath_close(&dp);
-	close(lock);
+	bpffs_unlock(lock);
 	return err == -ENOENT ? 0 : err;
 }

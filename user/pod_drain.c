@@ -160,7 +160,7 @@ static int begin(const char *name, struct draining *d, struct st_err *e)
 	}
 	err = err ?: pod_wait_for_readers(e);
 	datapath_close(&dp);
-	close(lock);
+	bpffs_unlock(lock);
 	return err;
 }
 
@@ -196,7 +196,7 @@ static int look(struct draining *d, struct st_err *e)
 		err = err ?: count_live(d, e);
 		datapath_close(&dp);
 	}
-	close(lock);
+	bpffs_unlock(lock);
 	return err;
 }
 

@@ -191,7 +191,7 @@ int pod_upgrade(upgrade_told told, void *ctx, struct st_err *e)
 		datapath_close(&u.next);
 	}
 	datapath_close(&u.dp);
-	close(lock);
+	bpffs_unlock(lock);
 	for (i = 0; i < u.nr; i++)
 		told(ctx, u.news[i].name, u.news[i].why);
 	free(u.news);
