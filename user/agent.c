@@ -47,6 +47,7 @@ struct agent {
 	int stale;	/* a pod has, and is to be cleared away */
 	int looks_left; /* at pods that end */
 	void (*complain)(const struct st_err *e);
+	struct st_err why; /* the first pod's that cannot be tracked: to be told without the lock */
 };
 
 static __u64 now(void)
@@ -150,7 +151,6 @@ static int see_pod(void *ctx, const struct datapath *dp, const struct pod *pod, 
 {
 	struct tracked *t = find(ctx, pod->cookie);
 	struct agent *a = ctx;
-	struct st_err why = {};
 
 	(void)dp, (void)e;
 	a->stale |= pod->state == POD_STALE;
@@ -160,38 +160,39 @@ static int see_pod(void *ctx, const struct datapath *dp, const struct pod *pod, 
 		return 0;
 	if (watch_cgroup(a, pod->policy.cgroup_id) || (t && t->nsid < 0))
 		a->look |= pod->state != POD_STALE;
-	if (!t && track(a, pod, &why) && why.text[0])
-		a->complain(&why);
+	if (!t)
+		track(a, pod, &a->why);
 	return 0;
 }
 
 /* Of each pod once, as long as there are any. */
-static void tell_failure(void *ctx, __u64 cookie, const struct st_err *why)
+static void tell_failure(void *ctx, const struct pod_failure *failure)
 {
 	struct agent *a = ctx;
 	__u64 *more;
 	size_t i;
 
 	for (i = 0; i < a->nr_told; i++)
-		if (a->told[i] == cookie)
+		if (a->told[i] == failure->cookie)
 			return;
-	a->complain(why);
+	a->complain(&failure->why);
 	more = realloc(a->told, (a->nr_told + 1) * sizeof(*more));
 	if (!more)
 		return;
 	a->told = more;
-	more[a->nr_told++] = cookie;
+	more[a->nr_told++] = failure->cookie;
 }
 
 /* What failed may fail no more when it is tried again, as often as there is something to look at. */
 static void clear_away(struct agent *a)
 {
-	struct pod_failures failed = { .told = tell_failure, .ctx = a };
+	struct pod_failures failed = {};
 	struct st_err e = {};
 	int err = a->stale ? pod_detach_all(1, &failed, &e) : 0;
 
 	if (err && !failed.nr)
 		a->complain(&e);
+	pod_failures_tell(&failed, tell_failure, a);
 	a->look |= !!err;
 	if (!err)
 		a->nr_told = 0;
@@ -207,6 +208,9 @@ static int look_at_pods(struct agent *a, struct st_err *e)
 		from->seen = 0;
 	a->stale = 0;
 	err = err ?: pod_read(NULL, see_pod, a, e);
+	if (a->why.text[0])
+		a->complain(&a->why);
+	a->why = (struct st_err){};
 	if (err)
 		return err;
 	clear_away(a);

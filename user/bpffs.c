@@ -37,23 +37,135 @@ int bpffs_mount(struct st_err *e)
 	return 0;
 }
 
-int bpffs_lock(int exclusive, struct st_err *e)
-{
-	int fd, mounted = is_mounted(e);
+/* --- whose it is --------------------------------------------------------------------------------- */
 
-	if (mounted <= 0)
-		return mounted < 0 ? mounted : -ENOENT;
-	fd = open(ST_BPFFS, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
+/* A directory of root's own of which others have none of these bits. */
+static int check_own(const char *path, const struct stat *st, mode_t others, struct st_err *e)
+{
+	if (!S_ISDIR(st->st_mode))
+		return err_sys(e, ENOTDIR, "directory", path);
+	if (!st->st_uid && !(st->st_mode & others))
+		return 0;
+	err_hint(e, "somebody else made it: remove it, then 'chmod 700 " ST_BPFFS "'");
+	return err_set(e, EPERM, "directory", path, "uid %u, mode %04o: not of root alone",
+		       st->st_uid, st->st_mode & 07777);
+}
+
+/* Others may add names, as in a bpffs that nobody told its mode (01777, bpf_fill_super()), but not take away
+ * or rename what is root's: see check_sticky() in fs/namei.c. Fills st. Returns 0 or -errno with e filled.
+ */
+static int check_root(struct stat *st, struct st_err *e)
+{
+	if (stat(ST_BPFFS, st))
 		return err_sys(e, errno, "bpffs", ST_BPFFS);
+	if (!st->st_uid && (!(st->st_mode & 022) || st->st_mode & S_ISVTX))
+		return 0;
+	err_hint(e, st->st_uid ? "'chown 0 " ST_BPFFS "'" : "'chmod 700 " ST_BPFFS "'");
+	return err_set(e, EPERM, "directory", ST_BPFFS,
+		       "uid %u, mode %04o: others may take away what is in it", st->st_uid,
+		       st->st_mode & 07777);
+}
+
+static int check_pins(struct st_err *e)
+{
+	struct stat st;
+
+	if (lstat(ST_DIR, &st))
+		return errno == ENOENT ? 0 : err_sys(e, errno, "directory", ST_DIR);
+	return check_own(ST_DIR, &st, 022, e);
+}
+
+/* --- the lock ------------------------------------------------------------------------------------ */
+
+static int is_at(int fd, const char *path)
+{
+	struct stat mine, there;
+
+	return !fstat(fd, &mine) && !lstat(path, &there) && mine.st_dev == there.st_dev &&
+	       mine.st_ino == there.st_ino;
+}
+
+/* Whoever can open a file, even to read, can hold a lock on it (flock() in fs/locks.c). So it is on the file
+ * system's root, where it leaves nothing behind, only if nobody else can open that.
+ */
+static const char *lock_path(struct st_err *e)
+{
+	struct stat st;
+
+	if (check_root(&st, e))
+		return NULL;
+	return st.st_mode & 044 ? ST_LOCK : ST_BPFFS;
+}
+
+/* -EAGAIN: whoever had it last has just removed it. */
+static int open_lock(const char *path, struct st_err *e)
+{
+	int fd, err, is_dir = !strcmp(path, ST_LOCK);
+	struct stat st;
+
+	if (is_dir && mkdir(path, 0700) && errno != EEXIST)
+		return err_sys(e, errno, "directory", path);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return is_dir && errno == ENOENT ? -EAGAIN : err_sys(e, errno, "directory", path);
+	if (!is_dir)
+		return fd;
+	err = fstat(fd, &st) ? err_sys(e, errno, "directory", path) : check_own(path, &st, 077, e);
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
+
+/* Returns a file descriptor, or -EAGAIN: it is somewhere else now. */
+static int try_lock(int exclusive, struct st_err *e)
+{
+	const char *path = lock_path(e), *now;
+	int fd = path ? open_lock(path, e) : -EPERM;
+
+	if (fd < 0)
+		return fd;
 	while (flock(fd, exclusive ? LOCK_EX : LOCK_SH)) {
 		if (errno == EINTR)
 			continue;
 		close(fd);
-		return err_sys(e, errno, "lock", ST_BPFFS);
+		return err_sys(e, errno, "lock", path);
 	}
-	return fd;
+	now = lock_path(e);
+	if (now == path && is_at(fd, path))
+		return fd;
+	close(fd);
+	return now ? -EAGAIN : -EPERM;
 }
+
+int bpffs_lock(int exclusive, struct st_err *e)
+{
+	int fd, err, mounted = is_mounted(e);
+
+	if (mounted <= 0)
+		return mounted < 0 ? mounted : -ENOENT;
+	do
+		fd = try_lock(exclusive, e);
+	while (fd == -EAGAIN);
+	err = fd < 0 ? fd : check_pins(e);
+	if (!err)
+		return fd;
+	bpffs_unlock(fd);
+	return err;
+}
+
+/* Its directory is removed by the last who has it: by others who opened it before it is not taken for the lock
+ * any more. The lock may be another's for a moment while it becomes exclusive, so it is looked for again.
+ */
+void bpffs_unlock(int lock)
+{
+	if (is_at(lock, ST_LOCK) && !flock(lock, LOCK_EX | LOCK_NB) && is_at(lock, ST_LOCK))
+		rmdir(ST_LOCK);
+	if (lock >= 0)
+		close(lock);
+}
+
+/* --- names --------------------------------------------------------------------------------------- */
 
 static void translate(char *s, char from, char to)
 {
@@ -81,23 +193,33 @@ int bpffs_has(const char *path, struct st_err *e)
 	return errno == ENOENT ? 0 : err_sys(e, errno, "pin", path);
 }
 
-/* Of who may write to the bpffs there may be a link, to a directory that is none of ours. */
-static DIR *open_own(const char *path)
+/* Of who may write to the bpffs there may be a link, or a directory that becomes one. *ret is NULL if there is
+ * nothing.
+ */
+static int open_own(const char *path, DIR **ret, struct st_err *e)
 {
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int err, fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
 
-	return fd < 0 ? NULL : fdopendir(fd);
+	*ret = NULL;
+	if (fd < 0)
+		return errno == ENOENT ? 0 : err_sys(e, errno, "directory", path);
+	err = fstat(fd, &st) ? err_sys(e, errno, "directory", path) : check_own(path, &st, 022, e);
+	*ret = err ? NULL : fdopendir(fd);
+	if (!*ret)
+		close(fd);
+	return err || *ret ? err : err_sys(e, ENOMEM, "directory", path);
 }
 
 int bpffs_remove(const char *path, struct st_err *e)
 {
 	char child[PATH_MAX];
 	struct dirent *d;
-	int err = 0;
-	DIR *dir = open_own(path);
+	DIR *dir;
+	int err = open_own(path, &dir, e);
 
 	if (!dir)
-		return errno == ENOENT ? 0 : err_sys(e, errno, "directory", path);
+		return err;
 	while (!err && (d = readdir(dir))) {
 		if (!strcmp(d->d_name, ".") || !strcmp(d->d_name, ".."))
 			continue;

@@ -35,20 +35,27 @@ struct check {
 	struct st_err e; /* what the process has to tell that was sent into the pod */
 };
 
+/* What was seen of a pod, and is enough to try it without the lock: nobody is to wait for what a pod does. */
+struct checked {
+	struct pod pod;
+	struct health health;
+	struct datapath dp; /* of its maps only the counters */
+};
+
 /* All fill c with attempts, or try those that are there, and return 0 or -errno with e filled. */
 
 /* Which attempts the policy asks for. */
 int check_plan(const struct datapath *dp, const struct pod *pod, struct check *c, struct st_err *e);
 
-/* What is seen without trying: what status would say. h is to be freed in any case. */
-int check_look(const struct datapath *dp, const struct pod *pod, struct health *h, struct check *c,
-	       struct st_err *e);
+/* What is seen without trying: what status would say. ret is to be freed in any case. */
+int check_look(const struct datapath *dp, const struct pod *pod, struct checked *ret,
+	       struct check *c, struct st_err *e);
+void checked_free(struct checked *s);
 
 /* All that is planned, in the pod's namespace and cgroup, by a process that ends in any case: c lies in
- * memory that is shared with it.
+ * memory that is shared with it. Not under the lock.
  */
-int check_run(const struct datapath *dp, const struct pod *pod, const struct health *h,
-	      struct check *c, struct st_err *e);
+int check_run(const struct checked *s, struct check *c, struct st_err *e);
 
 /* One attempt, by a process that is in the pod and has root's saved uid. */
 void check_try(const struct datapath *dp, __u64 cookie, const struct health *h, struct attempt *a);

@@ -259,26 +259,35 @@ int cmd_update(const struct command *self, int argc, char **argv, struct st_err 
 	return status;
 }
 
-static void tell_failure(void *ctx, __u64 cookie, const struct st_err *why)
+static void tell_failure(void *ctx, const struct pod_failure *failure)
 {
-	(void)ctx, (void)cookie;
-	fprintf(stderr, "socktables: detach: %s\n", why->text);
-	if (why->hint[0])
-		fprintf(stderr, "hint: %s\n", why->hint);
+	(void)ctx;
+	fprintf(stderr, "socktables: detach: %s\n", failure->why.text);
+	if (failure->why.hint[0])
+		fprintf(stderr, "hint: %s\n", failure->why.hint);
+}
+
+static int detach_all(const struct detach_args *a, unsigned int *ret_left, struct st_err *e)
+{
+	struct pod_failures failed = {};
+	int err = a->drain ? pod_drain_all(a->drain, ret_left, &failed, e)
+			   : pod_detach_all(a->stale, &failed, e);
+
+	pod_failures_tell(&failed, tell_failure, NULL);
+	return err;
 }
 
 /* Exit status of a detach that lets live connections end first. */
 static int drain_and_detach(const struct detach_args *a, const char *name, struct st_err *e)
 {
-	struct pod_failures failed = { .told = tell_failure };
 	unsigned int left = 0;
 	int err;
 
 	if (a->all)
-		err = pod_drain_all(a->drain, &left, &failed, e);
+		err = detach_all(a, &left, e);
 	else
 		err = pod_drain(name, a->drain, &left, e) ?: pod_detach(name, DETACH_DRAINED, e);
-	if ((!err || failed.nr) && left)
+	if ((!err || err == -EIO) && left)
 		fprintf(stderr,
 			"socktables: detach: after %u s, %u connection%s that had not ended lost "
 			"%s "
@@ -289,7 +298,6 @@ static int drain_and_detach(const struct detach_args *a, const char *name, struc
 
 int cmd_detach(const struct command *self, int argc, char **argv, struct st_err *e)
 {
-	struct pod_failures failed = { .told = tell_failure };
 	struct detach_args a = {};
 	void *ctx[] = { &a };
 	char **args;
@@ -313,7 +321,7 @@ int cmd_detach(const struct command *self, int argc, char **argv, struct st_err 
 	if (a.drain)
 		return drain_and_detach(&a, name, e);
 	if (a.all)
-		return pod_detach_all(a.stale, &failed, e) ? EXIT_FAILED : EXIT_DONE;
+		return detach_all(&a, NULL, e) ? EXIT_FAILED : EXIT_DONE;
 	return cmd_result(pod_detach(name, DETACH_ANY, e), name, e);
 }
 

@@ -44,11 +44,16 @@ static const char *const outcome_words[] = {
 	[OUTCOME_NOTE] = "note",
 };
 
-static int check_pod(void *ctx, const struct datapath *dp, const struct pod *pod, struct st_err *e)
+struct looking {
+	struct check *check;
+	struct checked seen;
+	int changed; /* since then */
+};
+
+static int look(void *ctx, const struct datapath *dp, const struct pod *pod, struct st_err *e)
 {
-	struct check *c = ctx;
+	struct looking *l = ctx;
 	char path[PATH_MAX];
-	struct health h;
 	int err;
 
 	if (pod->state == POD_DRAINING || !(pod->policy.flags & POLICY_ACTIVE))
@@ -58,10 +63,39 @@ static int check_pod(void *ctx, const struct datapath *dp, const struct pod *pod
 		return err_set(e, ESTALE, "pod", pod->policy.name, "its cgroup is gone");
 	if (err)
 		return err_sys(e, -err, "cgroup of pod", pod->policy.name);
-	err = check_look(dp, pod, &h, c, e);
-	err = err ?: check_plan(dp, pod, c, e);
-	err = err ?: check_run(dp, pod, &h, c, e);
-	pod_health_free(&h);
+	err = check_look(dp, pod, &l->seen, l->check, e);
+	return err ?: check_plan(dp, pod, l->check, e);
+}
+
+static int compare(void *ctx, const struct datapath *dp, const struct pod *pod, struct st_err *e)
+{
+	struct looking *l = ctx;
+
+	(void)dp, (void)e;
+	l->changed = pod->policy.made != l->seen.pod.policy.made ||
+		     pod->policy.flags != l->seen.pod.policy.flags;
+	return 0;
+}
+
+/* The lock is held to look, not to try. */
+static int check_pod(const char *name, struct check *c, struct st_err *e)
+{
+	struct looking l = { .check = c, .changed = 1 };
+	struct attempt *a;
+	int err;
+
+	datapath_init(&l.seen.dp);
+	err = pod_read(name, look, &l, e);
+	err = err ?: check_run(&l.seen, c, e);
+	if (!err) {
+		err = pod_read(name, compare, &l, e);
+		err = err == -ENOENT ? 0 : err;
+		a = l.changed ? check_add(c, OUTCOME_NOTE, "changed") : NULL;
+		if (a)
+			check_told(a, OUTCOME_NOTE,
+				   "the pod was changed while it was tried: check again");
+	}
+	checked_free(&l.seen);
 	return err;
 }
 
@@ -109,7 +143,7 @@ static int print_json(const struct check *c, const char *name, struct st_err *e)
 
 static int run(const struct check_args *a, const char *name, struct check *c, struct st_err *e)
 {
-	int status = cmd_result(pod_read(name, check_pod, c, e), name, e);
+	int status = cmd_result(check_pod(name, c, e), name, e);
 
 	if (status != EXIT_DONE)
 		return status;

@@ -263,15 +263,25 @@ static void missed(void *ctx, __u64 lost, __u64 seconds)
 			(unsigned long long)seconds);
 }
 
-/* Of a pod that is gone nothing will come, and of one that is half there not all: so it is told. */
-static int tell_state(void *ctx, const struct datapath *dp, const struct pod *pod, struct st_err *e)
+static int keep_state(void *ctx, const struct datapath *dp, const struct pod *pod, struct st_err *e)
 {
-	(void)ctx;
+	struct pod *ret = ctx;
+
 	(void)dp;
 	(void)e;
-	if (pod->state != POD_ATTACHED)
-		fprintf(stderr, "socktables: trace: pod '%s': %s\n", pod->policy.name, pod->why);
+	*ret = *pod;
 	return 0;
+}
+
+/* Of a pod that is gone nothing will come, and of one that is half there not all: so it is told. */
+static int tell_state(const char *name, struct st_err *e)
+{
+	struct pod pod = {};
+	int err = pod_read(name, keep_state, &pod, e);
+
+	if (!err && pod.state != POD_ATTACHED)
+		fprintf(stderr, "socktables: trace: pod '%s': %s\n", name, pod.why);
+	return err;
 }
 
 int cmd_trace(const struct command *self, int argc, char **argv, struct st_err *e)
@@ -296,7 +306,7 @@ int cmd_trace(const struct command *self, int argc, char **argv, struct st_err *
 	if (cmd_begin(self, e))
 		return EXIT_FAILED;
 	setvbuf(stdout, NULL, _IOFBF, BUFSIZ); /* a line at a time, by fflush() */
-	err = s.name ? pod_read(s.name, tell_state, NULL, e) : 0;
+	err = s.name ? tell_state(s.name, e) : 0;
 	err = err ?: tracer_follow(&s, e);
 	if (err == -ENOENT && !s.began)
 		err_set(e, ENOENT, s.name ? "pod" : "pods", s.name,

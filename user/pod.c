@@ -250,7 +250,7 @@ int pod_update(const struct pod_spec *spec, struct st_err *e)
 			err = update_locked(&dp, spec->name, &in, e);
 			datapath_close(&dp);
 		}
-		close(lock);
+		bpffs_unlock(lock);
 	}
 	pod_inputs_free(&in);
 	return err;

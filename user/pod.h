@@ -76,12 +76,18 @@ struct pod_change {
 int pod_has_changed(const struct datapath *dp, const struct netns *ns, const struct policy *p,
 		    struct pod_change *ret, struct st_err *e);
 
-/* What is done to many pods goes on after one failed. told() hears of each; why has the pod's name. */
+/* What is done to many pods goes on after one failed. There is to be told of it without the lock. */
 struct pod_failures {
-	void (*told)(void *ctx, __u64 cookie, const struct st_err *why);
-	void *ctx;
-	unsigned int nr; /* so far */
+	struct pod_failure {
+		__u64 cookie;
+		struct st_err why; /* has the pod's name */
+	} * v;
+	unsigned int nr, nr_kept; /* that fewer are kept than there were is for want of memory */
 };
+
+/* Calls told() for each, and frees them. */
+void pod_failures_tell(struct pod_failures *f,
+		       void (*told)(void *ctx, const struct pod_failure *failure), void *ctx);
 
 enum detach_what {
 	DETACH_ANY,
@@ -111,7 +117,7 @@ int pod_drain_all(unsigned int seconds, unsigned int *ret_left, struct pod_failu
 int pod_detach_all(int only_stale, struct pod_failures *failed, struct st_err *e);
 
 /* This build's programs in the place of the pinned and linked ones, on the same maps. told() hears of
- * every pod; why is NULL, or says why not all of its links could be updated. Returns 1 if they are
+ * every pod, when the lock is free again; why is NULL, or says why not all of its links could be updated. Returns 1 if they are
  * this build's already. -ENOENT: nothing is attached.
  */
 typedef void (*upgrade_told)(void *ctx, const char *pod, const char *why);

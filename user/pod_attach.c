@@ -304,7 +304,7 @@ int pod_attach(const struct pod_spec *spec, struct st_err *e)
 		if (err && a.dp.scan > 0)
 			pod_remove_datapath_if_unused(&a.dp, &ignored);
 		datapath_close(&a.dp);
-		close(lock);
+		bpffs_unlock(lock);
 	} else {
 		err = lock;
 	}

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* pod_detach() and pod_detach_all(). */
+#define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <bpf/bpf.h>
@@ -159,18 +161,33 @@ int pod_detach(const char *name, enum detach_what what, struct st_err *e)
 		return lock;
 	err = detach_locked(&dp, name, what, e);
 	datapath_close(&dp);
-	close(lock);
+	bpffs_unlock(lock);
 	return err;
 }
 
 void pod_failed(struct pod_failures *f, __u64 cookie, const char *name, const struct st_err *why)
 {
-	struct st_err named = {};
+	struct pod_failure *more = reallocarray(f->v, f->nr_kept + 1, sizeof(*more));
 
-	err_set(&named, EIO, "pod", name, "%s", why->text);
-	err_hint(&named, "%s", why->hint);
 	f->nr++;
-	f->told(f->ctx, cookie, &named);
+	if (!more)
+		return;
+	f->v = more;
+	more += f->nr_kept++;
+	*more = (struct pod_failure){ .cookie = cookie };
+	err_set(&more->why, EIO, "pod", name, "%s", why->text);
+	err_hint(&more->why, "%s", why->hint);
+}
+
+void pod_failures_tell(struct pod_failures *f,
+		       void (*told)(void *ctx, const struct pod_failure *failure), void *ctx)
+{
+	unsigned int i;
+
+	for (i = 0; i < f->nr_kept; i++)
+		told(ctx, &f->v[i]);
+	free(f->v);
+	*f = (struct pod_failures){};
 }
 
 static int remove_chosen(const struct datapath *dp, pod_choice is_meant, void *ctx,
@@ -242,7 +259,7 @@ int pod_detach_chosen(pod_choice is_meant, void *ctx, enum pod_rest rest,
 		err = err ?: pod_remove_datapath_if_unused(&dp, e);
 	}
 	datapath_close(&dp);
-	close(lock);
+	bpffs_unlock(lock);
 	if (!err && failed->nr)
 		err = err_set(e, EIO, "pods", NULL, "%u not detached", failed->nr);
 	return err;

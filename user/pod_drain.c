@@ -177,7 +177,7 @@ static int begin(const char *name, struct draining *d, struct st_err *e)
 		err = err ?: begin_one(&dp, d, cookie, &p, e);
 	}
 	datapath_close(&dp);
-	close(lock);
+	bpffs_unlock(lock);
 	return err;
 }
 
@@ -217,7 +217,7 @@ static int look(struct draining *d, struct st_err *e)
 		}
 	}
 	datapath_close(&dp);
-	close(lock);
+	bpffs_unlock(lock);
 	return err;
 }
 

@@ -63,7 +63,7 @@ int pod_clear_place(const struct datapath *dp, const char *cgroup, const char *n
 int pod_remove(const struct datapath *dp, const char *name, __u64 cookie, const struct policy *p,
 	       struct st_err *e);
 
-/* Tells one, and counts it. WHY gets the pod's name in front. */
+/* Adds one. WHY gets the pod's name in front. */
 void pod_failed(struct pod_failures *f, __u64 cookie, const char *name, const struct st_err *why);
 
 /* Whether a pod is meant: 1, 0, or -errno with e filled if it should be, and must not. */

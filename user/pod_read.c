@@ -141,7 +141,7 @@ int pod_read(const char *name,
 		return lock == -ENOENT && !name ? 0 : lock;
 	err = datapath_open(&dp, e);
 	if (err) {
-		close(lock);
+		bpffs_unlock(lock);
 		return err == -ENOENT && !name ? 0 : err;
 	}
 	memset(&pod, 0, sizeof(pod));
@@ -158,7 +158,7 @@ int pod_read(const char *name,
 		err = err ?: maps_next_policy(&dp, &cookie, &pod.cookie, &pod.policy, e);
 	}
 	datapath_close(&dp);
-	close(lock);
+	bpffs_unlock(lock);
 	return err != -ENOENT || (name && !found) ? err : 0;
 }
 

@@ -86,7 +86,7 @@ int pod_refresh(__u64 cookie, struct st_err *e)
 		err = refresh(&dp, cookie, e);
 		datapath_close(&dp);
 	}
-	close(lock);
+	bpffs_unlock(lock);
 	return err;
 }
 

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,10 +17,15 @@
 #include "pod_impl.h"
 #include "pod_maps.h"
 
+struct pod_news {
+	char name[ST_NAME_MAX];
+	const char *why;
+};
+
 struct upgrade {
 	struct datapath dp, next;
-	upgrade_told told;
-	void *ctx;
+	struct pod_news *news; /* to be told without the lock: whoever listens may take any time */
+	size_t nr;
 };
 
 /* A policy that uses what only the other build's programs know would be half a policy with ours. */
@@ -86,14 +92,29 @@ static int check_inbound(const char *dir, struct st_err *e)
 	return err ?: !info.netns.netns_ino;
 }
 
+/* Before anything is done to the pod */
+static struct pod_news *add_news(struct upgrade *u, const char *name)
+{
+	struct pod_news *more = realloc(u->news, (u->nr + 1) * sizeof(*more));
+
+	if (!more)
+		return NULL;
+	u->news = more;
+	snprintf(more[u->nr].name, ST_NAME_MAX, "%s", name);
+	return &more[u->nr];
+}
+
 static int upgrade_pod(struct upgrade *u, const char *name, struct st_err *e)
 {
+	struct pod_news *news = add_news(u, name);
 	const char *why = NULL;
 	char dir[PATH_MAX];
 	struct policy p;
 	__u64 cookie;
 	int err;
 
+	if (!news)
+		return err_sys(e, ENOMEM, "pod", name);
 	bpffs_pod_dir(name, dir);
 	err = exchange_hooks(u, dir, e);
 	if (err > 0)
@@ -109,7 +130,8 @@ static int upgrade_pod(struct upgrade *u, const char *name, struct st_err *e)
 	}
 	if (err < 0)
 		return err;
-	u->told(u->ctx, name, why);
+	news->why = why;
+	u->nr++;
 	return 0;
 }
 
@@ -154,8 +176,9 @@ static int upgrade_locked(struct upgrade *u, struct st_err *e)
 
 int pod_upgrade(upgrade_told told, void *ctx, struct st_err *e)
 {
-	struct upgrade u = { .told = told, .ctx = ctx };
+	struct upgrade u = {};
 	int lock, err;
+	size_t i;
 
 	lock = bpffs_lock(1, e);
 	if (lock < 0)
@@ -168,6 +191,9 @@ int pod_upgrade(upgrade_told told, void *ctx, struct st_err *e)
 		datapath_close(&u.next);
 	}
 	datapath_close(&u.dp);
-	close(lock);
+	bpffs_unlock(lock);
+	for (i = 0; i < u.nr; i++)
+		told(ctx, u.news[i].name, u.news[i].why);
+	free(u.news);
 	return err;
 }

@@ -18,6 +18,9 @@
 #include "pod.h"
 #include "run.h"
 
+#define PATIENCE \
+	1000 /* hundredths of a second: until another run has cleared away what it took for a wreck */
+
 #define PREFIX "run-" /* of the pods' names; behind it the process id of who runs it */
 
 /* All in that cgroup and in what they made below it, who just fork included (since Linux 5.14). Those that
@@ -66,11 +69,18 @@ static void remove_cgroups(const char *dir)
 	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
-/* Who runs holds a lock on the directory, which ends with it in whatever way it ends. */
+/* Who runs holds a lock that ends with it in whatever way it ends: on a file that root alone can open (mode
+ * 0200, cgroup_file_mode()), as whoever can open one, even to read, or a directory, can keep everybody from a
+ * lock on it (flock() in fs/locks.c). Returns a file descriptor or
+ * -errno, -EWOULDBLOCK: somebody else has it.
+ */
 static int lock_cgroup(const char *dir)
 {
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char path[PATH_MAX + 16];
+	int fd;
 
+	snprintf(path, sizeof(path), "%s/cgroup.kill", dir);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	if (!flock(fd, LOCK_EX | LOCK_NB))
@@ -79,19 +89,53 @@ static int lock_cgroup(const char *dir)
 	return -EWOULDBLOCK;
 }
 
+/* -EAGAIN: between two of our steps another run took it for a wreck, and clears it away. */
+static int try_to_make(struct run_place *r, struct st_err *e)
+{
+	static const char *const parts[] = { "command", "proxy" };
+	char path[PATH_MAX + 16];
+	int i, err = mkdir(r->dir, 0755) ? errno : 0;
+
+	if (err)
+		return err == EEXIST ? -EAGAIN : err_sys(e, err, "cgroup", r->dir);
+	r->lock = lock_cgroup(r->dir);
+	err = r->lock < 0 ? -r->lock : 0;
+	for (i = 0; i < 2 && !err; i++) {
+		snprintf(path, sizeof(path), "%s/%s", r->dir, parts[i]);
+		err = mkdir(path, 0755) ? errno : 0;
+	}
+	if (!err)
+		return 0;
+	if (err == EWOULDBLOCK || err == ENOENT || err == ENODEV) {
+		if (r->lock >= 0)
+			close(r->lock);
+		r->lock = -1;
+		return -EAGAIN;
+	}
+	return err_sys(e, err, "cgroup", r->dir);
+}
+
+/* Of the signals that end us, which are blocked */
+static int is_interrupted(void)
+{
+	sigset_t set;
+
+	return !sigpending(&set) && (sigismember(&set, SIGTERM) || sigismember(&set, SIGINT) ||
+				     sigismember(&set, SIGHUP));
+}
+
 static int make_cgroups(struct run_place *r, struct st_err *e)
 {
-	static const char *const parts[] = { "", "/command", "/proxy" };
-	char path[PATH_MAX + 16];
-	int i;
+	int tries, err = try_to_make(r, e);
 
-	for (i = 0; i < 3; i++) {
-		snprintf(path, sizeof(path), "%s%s", r->dir, parts[i]);
-		if (mkdir(path, 0755))
-			return err_sys(e, errno, "cgroup", path);
+	for (tries = 0; err == -EAGAIN && tries < PATIENCE && !is_interrupted(); tries++) {
+		poll(NULL, 0, 10);
+		err = try_to_make(r, e);
 	}
-	r->lock = lock_cgroup(r->dir);
-	return r->lock < 0 ? err_sys(e, -r->lock, "cgroup", r->dir) : 0;
+	if (err != -EAGAIN)
+		return err;
+	return is_interrupted() ? err_set(e, EINTR, "run", NULL, "interrupted")
+				: err_sys(e, EEXIST, "cgroup", r->dir);
 }
 
 int place_move(const struct run_place *r, const char *part, pid_t pid, struct st_err *e)
@@ -113,6 +157,8 @@ int place_move(const struct run_place *r, const char *part, pid_t pid, struct st
 struct sweep {
 	char names[SWEPT][ST_NAME_MAX];
 	char dirs[SWEPT][PATH_MAX];
+	int locks
+		[SWEPT]; /* held until they are gone: whoever makes one sees by it that it is a wreck */
 	int nr;
 };
 
@@ -132,7 +178,7 @@ static int note_wreck(void *ctx, const struct datapath *dp, const struct pod *po
 	lock = lock_cgroup(dir);
 	if (lock < 0)
 		return 0;
-	close(lock);
+	s->locks[s->nr] = lock;
 	strcpy(s->names[s->nr++], name);
 	return 0;
 }
@@ -152,7 +198,7 @@ static void note_directories(struct sweep *s, const char *parent)
 		lock = lock_cgroup(s->dirs[s->nr]);
 		if (lock < 0)
 			continue;
-		close(lock);
+		s->locks[s->nr] = lock;
 		strcpy(s->names[s->nr++], d->d_name + strlen(prefix) - strlen(PREFIX));
 	}
 	if (dir)
@@ -173,30 +219,27 @@ static int sweep(const char *parent, struct st_err *e)
 		kill_all(s->dirs[i], "/command"); /* or it would go direct */
 		pod_detach(s->names[i], DETACH_ANY, &ignored);
 		remove_cgroups(s->dirs[i]);
+		close(s->locks[i]);
 	}
 	free(s);
 	return err == -ENOENT ? 0 : err;
 }
 
-/* One after the other, so that nobody takes for a wreck what is just being made. */
 int place_make(struct run_place *r, struct st_err *e)
 {
 	int parent, err;
+	__u64 id;
 
 	r->lock = -1;
 	snprintf(r->name, sizeof(r->name), PREFIX "%d", getpid());
 	if (snprintf(r->dir, sizeof(r->dir), "%s/socktables-%s", r->parent, r->name) >= PATH_MAX)
 		return err_sys(e, ENAMETOOLONG, "cgroup", r->parent);
-	parent = open(r->parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (parent < 0 || flock(parent, LOCK_EX)) {
-		err = err_sys(e, errno, "cgroup", r->parent);
-	} else {
-		err = sweep(r->parent, e);
-		err = err ?: make_cgroups(r, e);
-	}
-	if (parent >= 0)
-		close(parent);
-	return err;
+	parent = cgroup_open(r->parent, &id, e);
+	if (parent < 0)
+		return parent;
+	close(parent);
+	err = sweep(r->parent, e);
+	return err ?: make_cgroups(r, e);
 }
 
 void place_kill(const struct run_place *r)

@@ -187,7 +187,7 @@ static int with_datapath(struct follower *f,
 		err = what(f, &dp, e);
 		datapath_close(&dp);
 	}
-	close(lock);
+	bpffs_unlock(lock);
 	return err;
 }
 

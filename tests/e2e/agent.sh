@@ -378,4 +378,22 @@ check "SIGTERM ends it with 0 and without a word" agent_off
 agent_on setpriv --bounding-set -sys_ptrace --
 check "a pod that cannot be cleared away is told once, and the agent stays" not_cleared
 check "nothing is left" nothing_left a
+
+# Without CAP_SYS_PTRACE it cannot find a namespace that only processes lead to, and says so.
+unread_complaint() {
+	local pid
+	pod_make e
+	attach e
+	serve "$TMP/e.app" pod_run_as e 1000 "$STUB" app line:0.0.0.0:8080
+	umount /run/netns/e
+	full_pipe
+	setpriv --bounding-set -sys_ptrace "$ST" agent 2> "$TMP/full" &
+	pid=$!
+	wait_for 20 stuck "$pid"
+	timeout 20 "$ST" update e --ipv6=on
+	stop "$pid" "$SERVED"
+	"$ST" detach e
+}
+
+check "nobody reads what it complains of: no other command waits" unread_complaint
 finish

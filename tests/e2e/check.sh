@@ -247,6 +247,50 @@ inner_cgroup() {
 	rmdir "$CG/web/inner"
 }
 
+# A frozen pod takes processes and does not let them run: it is named, and nobody waits for it.
+frozen() {
+	local dir=$CG/web status=0 pid PROCESSES
+	PROCESSES=$(inside)
+	echo 1 > "$dir/cgroup.freeze"
+	wait_for 10 grep -qx 'frozen 1' "$CG/web/cgroup.events"
+	one_line 1 "check: pod 'web': its cgroup is frozen" timeout 20 "$ST" check web
+	has "$(< "$TMP/stderr")" "^hint: thawed by 'echo 0 > $CG/web/cgroup.freeze'"
+	echo 0 > "$dir/cgroup.freeze"
+	wait_for 10 grep -qx 'frozen 0' "$CG/web/cgroup.events"
+	# frozen when it is inside already, where the agent keeps it waiting
+	kill -STOP "$AGENT"
+	"$ST" check web > "$TMP/said" 2> "$TMP/stderr" &
+	pid=$!
+	wait_for 10 not alone
+	echo 1 > "$dir/cgroup.freeze"
+	timeout 20 "$ST" update web --ipv6=on
+	wait "$pid" || status=$?
+	same 1 "$status"
+	same "socktables: check: pod 'web': its cgroup is frozen" "$(grep -v ^hint: "$TMP/stderr")"
+	echo 0 > "$dir/cgroup.freeze"
+	kill -CONT "$AGENT"
+	wait_for 1 alone
+	tried 0
+}
+
+# While it tries, it keeps nobody waiting, and says if what it tried was changed meanwhile.
+no_lock() {
+	local pid PROCESSES
+	PROCESSES=$(inside)
+	kill -STOP "$AGENT"
+	"$ST" check web > "$TMP/said" 2> "$TMP/stderr" &
+	pid=$!
+	wait_for 10 not alone
+	not grep -q "FLOCK .* $pid " /proc/locks
+	"$ST" update web --ipv6=on -o 4711
+	kill -CONT "$AGENT"
+	wait "$pid" || true
+	says note changed "the pod was changed while it was tried: check again$"
+	"$ST" update web --ipv6=on
+	tried 0
+	same 0 "$(kinds note)"
+}
+
 refused() {
 	one_line 3 "check: pod 'nobody': not attached" "$ST" check nobody
 	one_line 2 "check: arguments: one NAME is needed" "$ST" check
@@ -283,5 +327,7 @@ check "hooks are gone" hook_gone
 check "an address is new" address_changed
 check "somebody else's program on a hook" neighbour
 check "JSON" json
+check "a pod that is frozen" frozen
+check "nobody waits while it tries" no_lock
 check "what is refused" refused
 finish

@@ -214,6 +214,25 @@ one_line() {
 	same "" "$(cat "$TMP/stdout")" "stdout of '$*'"
 }
 
+# full_pipe: makes $TMP/full a pipe that nobody reads and that takes nothing more
+full_pipe() {
+	rm -f "$TMP/full"
+	mkfifo "$TMP/full"
+	exec {FULL}<> "$TMP/full"
+	not dd if=/dev/zero of="$TMP/full" bs=4096 oflag=nonblock 2> /dev/null
+}
+
+# stuck PID: it waits for a reader of $TMP/full
+stuck() {
+	grep -q pipe_write "/proc/$1/wchan"
+}
+
+# stuck_without_lock PID: inside check: so it does, and nobody has to wait for it
+stuck_without_lock() {
+	wait_for 20 stuck "$1"
+	not grep -E "FLOCK .* $1 " /proc/locks
+}
+
 # --- what a policy knows of its pod -----------------------------------------------------------------
 
 # known POD: what the policy knows of the pod is so

@@ -308,6 +308,25 @@ socktables: detach: pods: 1 not detached" without_ptrace detach "$@"
 	nothing_left b
 }
 
+unread() {
+	local pid
+	full_pipe
+	setpriv --bounding-set -sys_ptrace -- "$ST" detach --all 2> "$TMP/full" &
+	pid=$!
+	stuck_without_lock "$pid"
+	cat <&"$FULL" > "$TMP/read" &
+	not wait "$pid"
+	wait_for 10 grep -aq '1 not detached' "$TMP/read"
+	stop $!
+}
+
+# Whoever reads which pods failed may take any time for that.
+nobody_reads() {
+	attach b
+	hidden unread
+	"$ST" detach b
+}
+
 # lo_renamed ARG...: inside check: detach takes away all that attach brought to a lo of another name
 lo_renamed() {
 	attach lo "$@"
@@ -332,6 +351,7 @@ pod_make lo
 check "detach that may not look for the namespace leaves the pod captured" not_found
 check "detach --all does what it can, and says what it cannot" all_but_one --all
 check "detach --all --drain does, too" all_but_one --all --drain
+check "nobody reads which pods failed: no other command waits" nobody_reads
 check "detach whatever the name of lo is" lo_renamed
 check "detach whatever the name of lo is: TPROXY" lo_renamed -m TPROXY
 

@@ -150,6 +150,62 @@ left_running() {
 	nothing_stays
 }
 
+# Anybody can open cgroups' directories, and so have a lock on them: these are none of ours.
+locked_by_others() {
+	local pid holder
+	mkdir -p "$CG/web/socktables-run-1/command" # of one that was killed
+	setpriv --reuid 1000 --regid 1000 --clear-groups flock --no-fork "$CG/web" sleep 64 &
+	holder=$!
+	setpriv --reuid 1000 --regid 1000 --clear-groups flock --no-fork "$CG/web/socktables-run-1" sleep 64 &
+	pid=$!
+	wait_for 10 grep -q "FLOCK .* $holder " /proc/locks
+	wait_for 10 grep -q "FLOCK .* $pid " /proc/locks
+	same 0 "$(status_of timeout -s KILL 20 nsenter --net=/run/netns/web "$ST" run --cgroup-parent "$CG/web" --proxy "$PROXY" -- true)"
+	not test -d "$CG/web/socktables-run-1"
+	stop "$pid" "$holder"
+	nothing_stays
+}
+
+# Many at once, each of which looks for what is left by others: none is taken for that.
+at_once() {
+	local i pids=() pid
+	for ((i = 0; i < 8; i++)); do
+		ip netns add "once$i"
+		mkdir -p "$CG/web/socktables-run-$((i + 1))/command"
+	done
+	for ((i = 0; i < 16; i++)); do
+		[[ $i -lt 8 ]] || wait "${pids[i - 8]}"
+		timeout -s KILL 60 nsenter --net="/run/netns/once$((i % 8))" \
+			"$ST" run --cgroup-parent "$CG/web" --proxy "$PROXY" -- true > "$TMP/once.$i" 2>&1 &
+		pids[i]=$!
+	done
+	for pid in "${pids[@]:8}"; do
+		wait "$pid"
+	done
+	for ((i = 0; i < 8; i++)); do
+		ip netns del "once$i"
+	done
+	nothing_stays
+}
+
+# What waits for another run, which clears away a cgroup of its name, can be interrupted.
+interrupted() {
+	local dir=$CG/web/socktables-run- pid status=0
+	# shellcheck disable=SC2016 # for the inner shell
+	env --default-signal=INT,QUIT "$BASH" -c 'mkdir "$0$$" && { flock --no-fork "$0$$/cgroup.kill" sleep 65 & } &&
+		until grep -q "FLOCK .* $! " /proc/locks; do sleep 0.05; done &&
+		exec nsenter --net=/run/netns/web -- "$@"' "$dir" \
+		"$ST" run --cgroup-parent "$CG/web" --proxy "$PROXY" -- true > "$TMP/run" 2>&1 &
+	pid=$!
+	wait_for 10 grep -q "socktables" "/proc/$pid/comm"
+	kill -TERM "$pid"
+	wait "$pid" || status=$?
+	same "1 socktables: run: run: interrupted" "$status $(< "$TMP/run")"
+	stop "$(pgrep -f '^sleep 65')"
+	rmdir "$dir$pid"
+	nothing_stays
+}
+
 # As some daemons start their children
 child_signal_ignored() {
 	trap '' CHLD
@@ -166,6 +222,8 @@ refused() {
 	one_line 2 "run: --proxy-user '1000': must be another user, of another group, than who runs COMMAND" \
 		run --proxy "$PROXY" --proxy-user 1000 --user 1000 -- true
 	one_line 1 "run: proxy: ended before it listened on port 15001" run --proxy false -- touch "$TMP/ran"
+	one_line 1 "run: cgroup '$TMP': not a cgroup" \
+		run --cgroup-parent "$TMP" --proxy "$PROXY" -- touch "$TMP/ran"
 	one_line 1 "run: cgroup '/nonexistent': No such file or directory" \
 		run --cgroup-parent /nonexistent --proxy "$PROXY" -- touch "$TMP/ran"
 	serve "$TMP/held" pod_run_as web 1000 "$STUB" app line:127.0.0.1:15001
@@ -246,6 +304,9 @@ check "exit status" exit_status
 check "signals" signals
 check "killed with SIGKILL" killed
 check "what the command leaves running" left_running
+check "locks of others" locked_by_others
+check "interrupted while it waits" interrupted
+check "many at once" at_once
 check "SIGCHLD is ignored by who starts it" child_signal_ignored
 check "what is refused" refused
 check "a service and its proxy in one slice" slice

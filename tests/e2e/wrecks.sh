@@ -196,6 +196,115 @@ link_away() {
 	"$ST" detach linked
 }
 
+# --- a bpffs to which others may write, as mount(8) makes it ------------------------------------------
+
+NOBODY=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+
+LOCK=/sys/fs/bpf/+socktables-lock
+
+# flocked PATH [RUN...]: holds a lock on PATH; its pid is in $HOLDER
+flocked() {
+	local path=$1
+	shift
+	"$@" flock --no-fork "$path" sleep 60 &
+	HOLDER=$!
+	wait_for 10 grep -q "FLOCK .* $HOLDER " /proc/locks
+}
+
+# Nobody else can keep us waiting, and what does is of root alone and does not stay.
+lock_of_others() {
+	chmod 1777 /sys/fs/bpf
+	flocked /sys/fs/bpf "${NOBODY[@]}"
+	timeout 20 "$ST" attach --cgroup "$CG/linked" --netns /run/netns/linked --name linked
+	timeout 20 "$ST" status linked > "$TMP/said"
+	same "" "$(pins | grep -v "^$PINS")" "beside the pins"
+	stop "$HOLDER"
+	mkdir -m 700 "$LOCK" # of one that was killed
+	flocked "$LOCK"
+	not "${NOBODY[@]}" flock -n "$LOCK" true
+	same 124 "$(status_of timeout 1 "$ST" status linked)"
+	stop "$HOLDER"
+	timeout 20 "$ST" detach linked
+	same "" "$(pins)"
+	chmod 700 /sys/fs/bpf
+}
+
+# Commands take turns there, too.
+turns() {
+	local i n pids=() pid
+	chmod 1777 /sys/fs/bpf
+	for i in linked a b; do
+		for ((n = 0; n < 5; n++)); do
+			"$ST" attach --cgroup "$CG/$i" --netns "/run/netns/$i" --name "$i" --ipv6=on
+			"$ST" update "$i" --ipv6=on
+			"$ST" detach "$i"
+		done > "$TMP/turns.$i" 2>&1 &
+		pids+=($!)
+	done
+	for ((n = 0; n < 20; n++)); do
+		"$ST" stats > /dev/null
+	done
+	for pid in "${pids[@]}"; do
+		wait "$pid"
+	done
+	same "" "$(cat "$TMP"/turns.*)"
+	same "" "$(pins)"
+	chmod 700 /sys/fs/bpf
+}
+
+# refuses PATH WHY: every command does that uses it, and it stays
+refuses() {
+	local verb
+	for verb in "attach --cgroup $CG/linked --netns /run/netns/linked" status 'detach --all'; do
+		# shellcheck disable=SC2086 # words
+		one_line 1 "${verb%% *}: directory '$1': $2" "$ST" $verb
+	done
+	test -e "$1"
+}
+
+# Names that others have taken
+names_of_others() {
+	local name by='uid 65534, mode 0755: not of root alone'
+	chmod 1777 /sys/fs/bpf
+	for name in socktables +socktables-lock; do
+		"${NOBODY[@]}" mkdir -p -m 755 "/sys/fs/bpf/$name/pods"
+		refuses "/sys/fs/bpf/$name" "$by"
+		has "$(< "$TMP/stderr")" "^hint: .*chmod 700 /sys/fs/bpf"
+		rm -r "/sys/fs/bpf/$name"
+		"${NOBODY[@]}" ln -s "$TMP" "/sys/fs/bpf/$name"
+		refuses "/sys/fs/bpf/$name" 'Not a directory'
+		rm "/sys/fs/bpf/$name"
+	done
+	"${NOBODY[@]}" mkdir -p -m 755 /sys/fs/bpf/+socktables/sub
+	one_line 1 "attach: directory '/sys/fs/bpf/+socktables': $by" attach linked
+	test -d /sys/fs/bpf/+socktables/sub
+	rm -r /sys/fs/bpf/+socktables
+	chmod 700 /sys/fs/bpf
+}
+
+# Where others may move away what is root's, nothing is safe.
+others_may_move() {
+	local mode
+	for mode in 777 770; do
+		chmod "$mode" /sys/fs/bpf
+		refuses /sys/fs/bpf "uid 0, mode 0$mode: others may take away what is in it"
+		has "$(< "$TMP/stderr")" "^hint: 'chmod 700 /sys/fs/bpf'$"
+	done
+	chown 65534 /sys/fs/bpf
+	chmod 1777 /sys/fs/bpf
+	refuses /sys/fs/bpf 'uid 65534, mode 1777: others may take away what is in it'
+	chown 0 /sys/fs/bpf
+	chmod 755 /sys/fs/bpf
+	attach linked
+	"$ST" detach linked
+	chmod 700 /sys/fs/bpf
+}
+
+start_anew
 pod_make linked
+check "others may write to bpffs: a lock of theirs keeps nobody waiting" lock_of_others
+check "commands take turns there, too" turns
+check "what others have put there is refused, and left" names_of_others
+check "so is a bpffs in which they may take away what is ours" others_may_move
 check "a link where pins are cleared away leads nowhere" link_away
 finish
