@@ -141,6 +141,12 @@ static bool is_own(struct host h)
 	return is_loopback(h);
 }
 
+/* Nobody can be connected to there. */
+static bool is_group(struct host h)
+{
+	return h.v6 ? h.n >> 120 == 0xff : h.n >> 28 == 0xe || h.n == UINT32_MAX;
+}
+
 /* Istio's rules for TCP of an app: own addresses pass, unless a CIDR that is written as a loopback
  * one is included; then come loopback, -x and -i.
  */
@@ -155,6 +161,8 @@ static bool is_redirected(struct host h)
 	h = unmapped(h);
 	if (!h.n) /* the kernel takes 0.0.0.0 and :: for it */
 		h.n = h.v6 ? 1 : 0x7f000001;
+	if (is_group(h))
+		return false;
 	if ((is_own(h) && !loopback) || h.n == (h.v6 ? 1 : 0x7f000001))
 		return false;
 	if (h.v6 && h.n == 6) /* then it is the source, too, as of a proxy that calls the app */

@@ -156,6 +156,17 @@ device() {
 	same "$(direct "$SVC4:80")" "$(pod_run_as "$POD" 1337 "$UGLY" -d eth0 "$SVC4:80" | plain)" "the proxy's"
 }
 
+# Nobody in particular: the kernel refuses to connect there, and the proxy never hears of it.
+not_unicast() {
+	local to
+	for to in 224.0.0.1:80 239.255.255.255:53 255.255.255.255:80 '[ff0e::1]:80' '[::ffff:224.0.0.1]:80'; do
+		same error=ENETUNREACH "$(ugly -t 5 "$to")" "$to"
+		same error=ENETUNREACH "$(pod_run_as "$POD" 1337 "$UGLY" -t 5 "$to")" "the proxy's, $to"
+	done
+	same "$(at_proxy 240.0.0.1:80)" "$(ugly 240.0.0.1:80)" "no multicast any more"
+	same "from=224.0.0.251:53 a=10.0.0.15" "$(ugly -u sendto:224.0.0.251:53)" "DNS"
+}
+
 # One source port towards two destinations. iptables rewrites the port of the second on the proxy's side,
 # as both would be one connection there; here the second goes to another address of the proxy.
 one_port() {
@@ -314,6 +325,7 @@ ask_pod() {
 	with ipv4/tcp_syncookies 2 "$2: SYN cookies" cookies
 	check "$2: connect with AF_UNSPEC" unspec
 	check "$2: bound to a device" device
+	check "$2: to multicast and broadcast addresses" not_unicast
 	check "$2: one source port, two destinations" shared_port
 	check "$2: io_uring" ring
 	check "$2: who made a socket counts" owner

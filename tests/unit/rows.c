@@ -216,7 +216,8 @@ static int add_row(struct rows *rows, char **col, int line, struct st_err *e)
 		err = err_set(e, EINVAL, "row", col[NAME], "%s", why);
 	if (!err)
 		err = finish_row(r, e);
-	if (!err && r->want.why != WHY_OUT_SOURCE_LOOPBACK && twin_exists(&r->config, &r->raw))
+	if (!err && r->want.why != WHY_OUT_SOURCE_LOOPBACK && r->want.why != WHY_OUT_NOT_UNICAST &&
+	    twin_exists(&r->config, &r->raw))
 		err = add_twin(rows, col[NAME], flags, e);
 	free(flags);
 	return err;

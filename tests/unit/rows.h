@@ -32,7 +32,7 @@ struct rows {
  *   any other a.b.c.d/n -> fd00::a.b.c.d/(96 + n)
  * and --ipv6=on. No twin: rows with --ipv6 or --ipv4-loopback-cidr or an IPv6 address, the rest of
  * 127.0.0.0/8 (IPv6 has but ::1), CIDRs that hold one of the addresses above and more, and rows
- * of out-source-loopback, which IPv6 does not know.
+ * of out-source-loopback, which IPv6 does not know, and of out-not-unicast, whose addresses differ.
  * Returns 0, or -errno with e filled: 'FILE:LINE: what is wrong'. Free with rows_free().
  */
 int rows_read(const char *path, struct rows *ret, struct st_err *e);
