@@ -88,13 +88,38 @@ static __always_inline __u32 slot_for(struct addr_slots *s, const struct addr *a
 	return i + 1;
 }
 
-/* A server that is written to from port 53 answers to port 53, and asks nothing. */
+/* A query of an unconnected socket that is not captured. What is captured next may be the same resolver. */
+static __always_inline void dns_asks_directly(struct bpf_sock *sk, const struct addr *server,
+					      __u64 netns)
+{
+	struct addr_slots *s;
+
+	s = bpf_sk_storage_get(&st_dns_slots, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (s)
+		slot_for(s, server, netns);
+}
+
+static __always_inline int dns_has_asked(struct bpf_sock *sk, const struct addr *server)
+{
+	struct origin *o = origin_of(sk);
+	struct addr_slots *s;
+
+	if (o && addr_equal(&o->dst, server))
+		return 1;
+	s = bpf_sk_storage_get(&st_dns_slots, sk, 0, 0);
+	return s && (addr_equal(&s->other, server) || slot_of(s, server));
+}
+
+/* A server that is written to from port 53 answers to port 53, and asks nothing. Whoever spoke first
+ * is the one that asks, as conntrack has it: a resolver does not become a client by what it writes,
+ * nor by what others write in its name.
+ */
 static __always_inline void dns_peer_wrote(struct bpf_sock_addr *ctx, struct bpf_sock *sk, int in6)
 {
 	struct addr from = ctx_addr(ctx, in6);
 	struct addr_slots *s;
 
-	if (RD(sk->state) == BPF_TCP_ESTABLISHED)
+	if (RD(sk->state) == BPF_TCP_ESTABLISHED || dns_has_asked(sk, &from))
 		return;
 	s = bpf_sk_storage_get(&st_dns_peers, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (s)

@@ -365,50 +365,20 @@ fi
 
 # --- sockets that are older ---------------------------------------------------------------------------
 
-# waiter NAME RUN... "$UGLY" ARG...: in the background, until it waits; go NAME: until it ends, its output
-waiter() {
-	local name=$1
-	shift
-	rm -f "$TMP/$name.in"
-	mkfifo "$TMP/$name.in"
-	: > "$TMP/$name.out"
-	"$@" <> "$TMP/$name.in" > "$TMP/$name.out" 2>&1 &
-	WAITERS[$name]=$!
-	wait_for 10 grep -q ^waiting "$TMP/$name.out"
-}
-declare -A WAITERS=()
-
-go() {
-	local name
-	for name; do
-		echo > "$TMP/$name.in"
-		wait_for 15 not test -d "/proc/${WAITERS[$name]}"
-	done
-}
-
-# said NAME: what it printed since it waited, and before
-said() {
-	sed '0,/^waiting/d' "$TMP/$1.out" | plain
-}
-
-said_before() {
-	sed '/^waiting/,$d' "$TMP/$1.out" | plain
-}
-
 # What is connected stays; what is not is judged when it connects or sends.
 older() {
 	go tcp4 tcp6 udp4 udp6 sent connected unspec
-	same "$(at_proxy "$SVC4:80")" "$(said tcp4)"
-	same "$(at_proxy "[$SVC6]:80")" "$(said tcp6)"
+	same "$(at_proxy "$SVC4:80")" "$(said tcp4 | plain)"
+	same "$(at_proxy "[$SVC6]:80")" "$(said tcp6 | plain)"
 	same "from=$SVC4:53 a=10.0.0.15" "$(said udp4)"
 	same "from=[$SVC6]:53 a=10.0.0.15" "$(said udp6)"
 	same "from=$SVC4:53 a=10.0.0.53" "$(said_before sent)" "UDP before"
 	same "from=$SVC4:53 a=10.0.0.15" "$(said sent)" "UDP that has sent before"
 	same "from=$SVC4:53 a=10.0.0.53
 from=$SVC4_2ND:53 a=10.0.0.15" "$(said connected)" "UDP that was connected before, and then anew"
-	same "$(direct "$SVC4:80")" "$(said_before unspec)" "TCP before"
-	same "$(direct "$SVC4:80" | grep -o '^peer=[^ ]* name=[^:]*')" "$(said unspec | sed -n '1s/:[0-9]*$//p')" "still connected"
-	same "$(at_proxy "$SVC4_2ND:80")" "$(said unspec | tail -n 1)" "TCP that was connected before, and then anew"
+	same "$(direct "$SVC4:80")" "$(said_before unspec | plain)" "TCP before"
+	same "$(direct "$SVC4:80" | grep -o '^peer=[^ ]* name=[^:]*')" "$(said unspec | plain | sed -n '1s/:[0-9]*$//p')" "still connected"
+	same "$(at_proxy "$SVC4_2ND:80")" "$(said unspec | plain | tail -n 1)" "TCP that was connected before, and then anew"
 }
 
 # By the cgroup in which it was made, wherever its owner goes.
