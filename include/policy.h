@@ -24,6 +24,7 @@
 #define ST_ADDR_SLOTS 16   /* of one unconnected UDP socket: further resolvers, or peers */
 #define ST_DNS_CLIENTS 256 /* of such queries at once, for one socket of the DNS agent */
 #define ST_DNS_PORT_SHOWN 61440	 /* and the ports they are shown with: above ephemeral ones */
+#define ST_DNS_TRIES 4		 /* of these ports until none is free */
 #define ST_PODS_MAX 4096	 /* on a node; hash tables cost 16 bytes for each they could hold */
 #define ST_NUMBERS_MAX 262144	 /* destinations that have a number, on a node */
 #define ST_NUMBERS_POD 65536	 /* and of one pod */
