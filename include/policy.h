@@ -122,6 +122,7 @@ enum addr_class {
 	CLASS_EXCLUDED = 1 << 3,       /* -x */
 	CLASS_IFACE_EXCLUDED = 1 << 5, /* the route is by an interface of -c */
 	CLASS_RESOLVER = 1 << 4,       /* a nameserver of the pod */
+	CLASS_BROADCAST = 1 << 6,      /* the broadcast address of a subnet */
 };
 
 struct class_key {

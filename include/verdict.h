@@ -302,9 +302,10 @@ ST_INLINE struct verdict verdict_outbound(const struct policy *p, const struct f
 	if (ST_RULE(WHY_OUT_NOT_TCP, !flow_matters(p, f)))
 		return pass(WHY_OUT_NOT_TCP);
 	/* ENETUNREACH before there is a packet, whoever asks: tcp_v4_connect() by the kind of the route,
-	 * which comes from the address (__mkroute_output()), tcp_v6_connect() by the address.
+	 * which comes from the address (__mkroute_output()) or the route, tcp_v6_connect() by the address.
 	 */
-	if (ST_RULE(WHY_OUT_NOT_UNICAST, f->proto == ST_TCP && addr_is_not_unicast(&f->dst)))
+	if (ST_RULE(WHY_OUT_NOT_UNICAST, f->proto == ST_TCP && (addr_is_not_unicast(&f->dst) ||
+								f->dst_class & CLASS_BROADCAST)))
 		return pass(WHY_OUT_NOT_UNICAST);
 	/* iptables would send it to the DNS agent, since the conntrack zones that keep the agent's
 	 * queries apart hide that it is an answer: a fault of the rules, not a wish.

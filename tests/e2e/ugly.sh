@@ -159,7 +159,7 @@ device() {
 # Nobody in particular: the kernel refuses to connect there, and the proxy never hears of it.
 not_unicast() {
 	local to
-	for to in 224.0.0.1:80 239.255.255.255:53 255.255.255.255:80 '[ff0e::1]:80' '[::ffff:224.0.0.1]:80'; do
+	for to in 224.0.0.1:80 239.255.255.255:53 255.255.255.255:80 10.77.0.255:80 127.255.255.255:80 '[ff0e::1]:80' '[::ffff:224.0.0.1]:80'; do
 		same error=ENETUNREACH "$(ugly -t 5 "$to")" "$to"
 		same error=ENETUNREACH "$(pod_run_as "$POD" 1337 "$UGLY" -t 5 "$to")" "the proxy's, $to"
 	done

@@ -56,6 +56,22 @@ static int is_local(const struct oracle *o, const struct addr *a)
 	return 0;
 }
 
+static int is_unicast(const struct oracle *o, const struct addr *dst)
+{
+	const struct pod_facts *pod = o->pod;
+	size_t i;
+
+	for (i = 0; i < sizeof(not_unicast) / sizeof(*not_unicast); i++) {
+		if (inside(dst, &not_unicast[i]))
+			return 0;
+	}
+	for (i = 0; i < pod->nr_routes; i++) {
+		if (pod->routes[i].broadcast && inside(dst, &pod->routes[i].dst))
+			return 0;
+	}
+	return 1;
+}
+
 /* The device that the routing decision has chosen when OUTPUT sees the packet. */
 static const char *route(const struct oracle *o, const struct addr *dst)
 {
@@ -179,13 +195,10 @@ __u16 oracle_outbound(const struct oracle *o, const struct flow *f, const char *
 {
 	int lo = is_local(o, &f->dst);
 	struct flow packet = *f;
-	int i;
 
 	/* connect() fails before it makes a packet. */
-	for (i = 0; i < 3 && f->proto == ST_TCP; i++) {
-		if (inside(&f->dst, &not_unicast[i]))
-			return 0;
-	}
+	if (f->proto == ST_TCP && !is_unicast(o, &f->dst))
+		return 0;
 	/* No packet gets as far as OUTPUT: IPv4 has no route from 127.0.0.0/8 to elsewhere. */
 	if (!lo && !o->v6 && inside(&f->src, &loopback_net4))
 		return 0;

@@ -6,7 +6,7 @@
 #include "../../user/ruleset.h"
 
 /* The pod of all rows: 10.77.0.2, 10.77.0.9, fd77::2, fd77::9 are its own, 10.96.0.10 and fd96::a
- * its resolvers. --ipv6=auto is off, with --dual-stack on, as its first address is IPv4.
+ * its resolvers, 10.77.0.255 is a broadcast address. --ipv6=auto is off, with --dual-stack on, as its first address is IPv4.
  */
 struct pod_facts rows_pod(const struct config *c);
 

@@ -230,8 +230,13 @@ static int is_local(const struct pod_facts *pod, const struct addr *a)
 	return 0;
 }
 
-static int is_unicast(const struct addr *a)
+static int is_unicast(const struct pod_facts *pod, const struct addr *a)
 {
+	size_t i;
+
+	for (i = 0; i < pod->nr_routes; i++)
+		if (pod->routes[i].broadcast && addr_equal(&pod->routes[i].dst.addr, a))
+			return 0;
 	return addr_is_v4(a) ? !in_cidr(a, "224.0.0.0/4") && !in_cidr(a, "255.255.255.255/32")
 			     : !in_cidr(a, "ff00::/8");
 }
@@ -243,7 +248,7 @@ __u16 walk_outbound(const struct walk *w, const struct pod_facts *pod, const str
 	int port;
 
 	/* There is no such packet: connect() refuses. */
-	if (f->proto == ST_TCP && !is_unicast(&f->dst))
+	if (f->proto == ST_TCP && !is_unicast(pod, &f->dst))
 		return 0;
 	/* There is no such packet: nothing routes from 127.0.0.0/8 to elsewhere. */
 	if (!lo && !v6 && in_cidr(&f->src, "127.0.0.0/8"))
