@@ -88,13 +88,38 @@ static __always_inline __u32 slot_for(struct addr_slots *s, const struct addr *a
 	return i + 1;
 }
 
-/* A server that is written to from port 53 answers to port 53, and asks nothing. */
+/* A query of an unconnected socket that is not captured. What is captured next may be the same resolver. */
+static __always_inline void dns_asks_directly(struct bpf_sock *sk, const struct addr *server,
+					      __u64 netns)
+{
+	struct addr_slots *s;
+
+	s = bpf_sk_storage_get(&st_dns_slots, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (s)
+		slot_for(s, server, netns);
+}
+
+static __always_inline int dns_has_asked(struct bpf_sock *sk, const struct addr *server)
+{
+	struct origin *o = origin_of(sk);
+	struct addr_slots *s;
+
+	if (o && addr_equal(&o->dst, server))
+		return 1;
+	s = bpf_sk_storage_get(&st_dns_slots, sk, 0, 0);
+	return s && (addr_equal(&s->other, server) || slot_of(s, server));
+}
+
+/* A server that is written to from port 53 answers to port 53, and asks nothing. Whoever spoke first
+ * is the one that asks, as conntrack has it: a resolver does not become a client by what it writes,
+ * nor by what others write in its name.
+ */
 static __always_inline void dns_peer_wrote(struct bpf_sock_addr *ctx, struct bpf_sock *sk, int in6)
 {
 	struct addr from = ctx_addr(ctx, in6);
 	struct addr_slots *s;
 
-	if (RD(sk->state) == BPF_TCP_ESTABLISHED)
+	if (RD(sk->state) == BPF_TCP_ESTABLISHED || dns_has_asked(sk, &from))
 		return;
 	s = bpf_sk_storage_get(&st_dns_peers, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (s)
@@ -287,8 +312,27 @@ static __always_inline int dns_agent_sends(struct bpf_sock_addr *ctx, struct bpf
 	return 1;
 }
 
-/* Shows the agent the pod's address and a made-up port for a marked query. Without memory for that
- * it sees the mark.
+/* Whether a client may be shown to the agent with this port of the pod's address OWN: one that is bound
+ * to it, or whom the kernel gave loopback.
+ */
+static __always_inline int is_clients_port(struct bpf_sock_addr *ctx, const struct addr *own,
+					   __be16 port)
+{
+	struct bpf_sock *sk = client_at(ctx, own, port);
+	struct addr loopback;
+
+	if (!sk) {
+		loopback = addr_loopback_like(own);
+		sk = client_at(ctx, &loopback, port);
+	}
+	if (!sk)
+		return 0;
+	bpf_sk_release(sk);
+	return 1;
+}
+
+/* Shows the agent the pod's address and a made-up port for a marked query. Without memory for that, or
+ * if each port that is tried is a client's, it sees the mark.
  */
 static __always_inline void show_marked(struct bpf_sock_addr *ctx, struct bpf_sock *sk,
 					const struct addr *from, __u32 n, int in6)
@@ -296,8 +340,8 @@ static __always_inline void show_marked(struct bpf_sock_addr *ctx, struct bpf_so
 	__u64 netns = bpf_get_netns_cookie(ctx);
 	const struct policy *p = bpf_map_lookup_elem(&st_policy, &netns);
 	struct dns_clients *c;
+	__u32 i = 0, tries;
 	struct addr own;
-	__u32 i;
 
 	if (!p)
 		return;
@@ -305,7 +349,13 @@ static __always_inline void show_marked(struct bpf_sock_addr *ctx, struct bpf_so
 	c = bpf_sk_storage_get(&st_dns_clients, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
 	if (!c || addr_is_zero(&own))
 		return;
-	i = __sync_fetch_and_add(&c->next, 1) % ST_DNS_CLIENTS;
+	for (tries = 0; tries < ST_DNS_TRIES; tries++) {
+		i = __sync_fetch_and_add(&c->next, 1) % ST_DNS_CLIENTS;
+		if (!is_clients_port(ctx, &own, bpf_htons(ST_DNS_PORT_SHOWN + i)))
+			break;
+	}
+	if (tries == ST_DNS_TRIES)
+		return;
 	if (c->v[i].mark)
 		count(netns, WHY_DNS_SLOT_REUSED, !addr_is_v4(from));
 	c->v[i].port = RD(ctx->user_port);

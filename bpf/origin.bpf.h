@@ -15,7 +15,9 @@ struct {
 	__type(value, struct origin);
 } st_origin SEC(".maps") __weak;
 
-/* unconnected UDP socket -> the resolvers it asked beside the first. Gone with the socket. */
+/* unconnected UDP socket -> the resolvers it asked beside the first, and those it asked without being
+ * captured. Gone with the socket.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -23,7 +25,7 @@ struct {
 	__type(value, struct addr_slots);
 } st_dns_slots SEC(".maps") __weak;
 
-/* unconnected UDP socket -> who wrote to it from port 53. Gone with the socket. */
+/* unconnected UDP socket -> who wrote to it from port 53 and was not asked before. Gone with the socket. */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

@@ -388,17 +388,22 @@ static __always_inline int on_sendmsg(struct bpf_sock_addr *ctx, int in6)
 						       : send_pass(ctx, sk, &to, in6);
 	netns = bpf_get_netns_cookie(ctx);
 	p = policy_of(netns);
-	if (!p)
-		return 1;
 	connected = RD(sk->state) == BPF_TCP_ESTABLISHED;
+	if (!p) {
+		if (!connected)
+			dns_asks_directly(sk, &to, netns);
+		return 1;
+	}
 	f = flow_from(ctx, sk, connected ? origin_of(sk) : 0, in6);
 	flow_classify(p, &f, sk, &source);
 	f.reply = dns_is_answer(sk, &f.dst);
 	v = verdict_of(p, &f);
 	count(netns, v.why, !addr_is_v4(&f.dst));
-	if (v.action == ACTION_PASS)
+	if (v.action == ACTION_PASS) {
+		if (!connected && !f.reply)
+			dns_asks_directly(sk, &f.dst, netns);
 		send_pass(ctx, sk, &to, in6);
-	else if (connected)
+	} else if (connected)
 		dns_connected_asks(ctx, sk, &f, in6);
 	else
 		err = dns_app_asks(ctx, sk, p, &f, &source, netns, in6);

@@ -24,6 +24,7 @@
 #define ST_ADDR_SLOTS 16   /* of one unconnected UDP socket: further resolvers, or peers */
 #define ST_DNS_CLIENTS 256 /* of such queries at once, for one socket of the DNS agent */
 #define ST_DNS_PORT_SHOWN 61440	 /* and the ports they are shown with: above ephemeral ones */
+#define ST_DNS_TRIES 4		 /* of these ports until none is free */
 #define ST_PODS_MAX 4096	 /* on a node; hash tables cost 16 bytes for each they could hold */
 #define ST_LISTENERS_MAX 131072	 /* listeners of all pods: of 1024 that use all their slots */
 #define ST_NUMBERS_MAX 262144	 /* destinations that have a number, on a node */
@@ -122,6 +123,7 @@ enum addr_class {
 	CLASS_EXCLUDED = 1 << 3,       /* -x */
 	CLASS_IFACE_EXCLUDED = 1 << 5, /* the route is by an interface of -c */
 	CLASS_RESOLVER = 1 << 4,       /* a nameserver of the pod */
+	CLASS_BROADCAST = 1 << 6,      /* the broadcast address of a subnet */
 };
 
 struct class_key {

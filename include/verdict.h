@@ -62,7 +62,9 @@
 	X(LISTENER_MPTCP, "listener-mptcp",                                                        \
 	  "inbound listener of the proxy is an MPTCP socket, which cannot be registered")          \
 	X(DEST_NO_NUMBER, "dest-no-number",                                                        \
-	  "more destinations than numbers: the connection remembers its own")
+	  "more destinations than numbers: the connection remembers its own")                      \
+	X(OUT_NOT_UNICAST, "out-not-unicast",                                                      \
+	  "TCP to a multicast or broadcast address, which the kernel refuses")
 
 #define ST_WHY(id, name, text) WHY_##id,
 enum why { ST_REASONS(ST_WHY) WHY_COUNT };
@@ -160,6 +162,15 @@ ST_INLINE int addr_is_passthrough(const struct addr *a)
 {
 	return words_equal(a, 0, 0, ST_V4(0, 0, 255, 255), ST_V4(127, 0, 0, 6)) |
 	       words_equal(a, 0, 0, 0, ST_V4(0, 0, 0, 6));
+}
+
+/* 224.0.0.0/4, 255.255.255.255 or ff00::/8. */
+ST_INLINE int addr_is_not_unicast(const struct addr *a)
+{
+	return words_equal(a, 0, 0, ST_V4(0, 0, 255, 255),
+			   (a->w[3] & ST_V4(15, 255, 255, 255)) | ST_V4(224, 0, 0, 0)) |
+	       words_equal(a, 0, 0, ST_V4(0, 0, 255, 255), ST_V4(255, 255, 255, 255)) |
+	       ((a->w[0] & ST_V4(255, 0, 0, 0)) == ST_V4(255, 0, 0, 0));
 }
 
 /* Whether packets would carry that source. A socket that is not bound gets the destination itself for
@@ -290,6 +301,12 @@ ST_INLINE struct verdict verdict_outbound(const struct policy *p, const struct f
 
 	if (ST_RULE(WHY_OUT_NOT_TCP, !flow_matters(p, f)))
 		return pass(WHY_OUT_NOT_TCP);
+	/* ENETUNREACH before there is a packet, whoever asks: tcp_v4_connect() by the kind of the route,
+	 * which comes from the address (__mkroute_output()) or the route, tcp_v6_connect() by the address.
+	 */
+	if (ST_RULE(WHY_OUT_NOT_UNICAST, f->proto == ST_TCP && (addr_is_not_unicast(&f->dst) ||
+								f->dst_class & CLASS_BROADCAST)))
+		return pass(WHY_OUT_NOT_UNICAST);
 	/* iptables would send it to the DNS agent, since the conntrack zones that keep the agent's
 	 * queries apart hide that it is an answer: a fault of the rules, not a wish.
 	 */

@@ -122,16 +122,16 @@ static int add_local(struct pod_facts *pod, const struct prefix *dst, const stru
 }
 
 /* The kernel dumps the routes of one prefix in the order in which it prefers them. */
-static int add_route(struct pod_facts *pod, const struct prefix *dst, __u32 iface)
+static int add_route(struct pod_facts *pod, const struct route *r)
 {
 	size_t i;
 
 	for (i = 0; i < pod->nr_routes; i++)
-		if (!prefix_compare(&pod->routes[i].dst, dst))
+		if (!prefix_compare(&pod->routes[i].dst, &r->dst))
 			return 0;
 	if (grow((void **)&pod->routes, pod->nr_routes, sizeof(*pod->routes)))
 		return -ENOMEM;
-	pod->routes[pod->nr_routes++] = (struct route){ .dst = *dst, .iface = iface };
+	pod->routes[pod->nr_routes++] = *r;
 	return 0;
 }
 
@@ -152,7 +152,7 @@ static int on_route(const struct nlmsghdr *nlh, void *ctx)
 	const struct nlattr *attr;
 	struct addr src = {};
 	__u32 iface = 0;
-	int err = 0;
+	int err = 0, broadcast = rt->rtm_type == RTN_BROADCAST;
 
 	if (rt->rtm_table != RT_TABLE_LOCAL && rt->rtm_table != RT_TABLE_MAIN)
 		return MNL_CB_OK;
@@ -172,8 +172,11 @@ static int on_route(const struct nlmsghdr *nlh, void *ctx)
 	}
 	if (rt->rtm_type == RTN_LOCAL)
 		err = add_local(pod, &dst, &src);
-	else if (rt->rtm_type == RTN_UNICAST && iface && !is_of_every_link(&dst))
-		err = add_route(pod, &dst, iface);
+	else if (iface && (broadcast || (rt->rtm_type == RTN_UNICAST && !is_of_every_link(&dst))))
+		err = add_route(pod, &(struct route){ .dst = dst,
+						      .src = broadcast ? src : (struct addr){},
+						      .iface = iface,
+						      .broadcast = broadcast });
 	errno = -err;
 	return err ? MNL_CB_ERROR : MNL_CB_OK;
 }
@@ -287,7 +290,7 @@ static int ask_sources(struct pod_facts *pod)
 	for (i = 0; i < pod->nr_routes && !err; i++) {
 		if (pod->routes[i].dst.len)
 			continue;
-		err = add_route(pod, &ulas, pod->routes[i].iface);
+		err = add_route(pod, &(struct route){ .dst = ulas, .iface = pod->routes[i].iface });
 		r = &pod->routes[pod->nr_routes - 1];
 		if (!err && !prefix_compare(&r->dst, &ulas))
 			err = ask_source(&ula, &r->src);

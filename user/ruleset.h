@@ -33,6 +33,7 @@ struct route {
 	struct prefix dst;
 	struct addr src; /* of unbound sockets; all zero: pod_facts.src4 or src6 */
 	__u32 iface;	 /* index */
+	__u32 broadcast; /* 1: its one address is the broadcast address of a subnet */
 };
 
 /* What the loader found out about the pod, or a test made up. Arrays belong to the caller. */
@@ -40,7 +41,7 @@ struct pod_facts {
 	struct prefix *local;	/* local routes of the namespace, both families */
 	struct addr *local_src; /* source of unbound sockets to each, all zero: itself; or NULL */
 	size_t nr_local;
-	struct route *routes; /* the main table */
+	struct route *routes; /* the main table, and to broadcast addresses */
 	size_t nr_routes;
 	struct iface *ifaces; /* all of the namespace */
 	size_t nr_ifaces;

@@ -10,7 +10,8 @@
 
 #define V4_BITS 96
 #define NESTING 130 /* prefixes of different length that can cover one address, and one more */
-#define ROUTE_BITS (CLASS_LOCAL | CLASS_IFACE_EXCLUDED)
+#define ROUTE_BITS (CLASS_LOCAL | CLASS_BROADCAST | CLASS_IFACE_EXCLUDED)
+#define LOCAL_TABLE (CLASS_LOCAL | CLASS_BROADCAST)
 #define FIXED 3 /* prefixes that every pod has */
 
 static const struct prefix v4_all = { .addr = { .w = { 0, 0, ST_V4(0, 0, 255, 255), 0 } },
@@ -76,13 +77,13 @@ int ruleset_compare_length(const void *a, const void *b)
 }
 
 /* What a prefix has from one that covers it, or from another entry of itself: all its lists, and the
- * route if it has none of its own. A local route comes before all others, as its table does.
+ * route if it has none of its own. A local or broadcast route comes before all others, as its table does.
  */
 static void inherit(struct class_entry *to, const struct class_entry *from)
 {
 	to->class |= from->class & ~ROUTE_BITS;
 	if (!from->is_route ||
-	    (to->is_route && (to->class & CLASS_LOCAL || !(from->class & CLASS_LOCAL))))
+	    (to->is_route && (to->class & LOCAL_TABLE || !(from->class & LOCAL_TABLE))))
 		return;
 	to->class = (to->class & ~ROUTE_BITS) | (from->class & ROUTE_BITS);
 	to->src = from->src;
@@ -159,6 +160,17 @@ static void add_route(const struct ruleset *rs, struct class_entry **to, const s
 	++*to;
 }
 
+static __u32 route_class(const struct ruleset *rs, const struct pod_facts *pod,
+			 const struct route *r)
+{
+	const char *iface = iface_name(pod, r->iface);
+	__u32 class = is_excluded(rs, iface) ? CLASS_IFACE_EXCLUDED : 0;
+
+	if (!r->broadcast)
+		return class;
+	return class | CLASS_BROADCAST | (strcmp(iface, "lo") ? 0 : CLASS_LOCAL);
+}
+
 /* What routes say of destinations. classes: FIXED and the pod's, and one more. */
 static size_t route_classes(const struct ruleset *rs, const struct pod_facts *pod,
 			    struct class_entry *classes)
@@ -175,9 +187,7 @@ static size_t route_classes(const struct ruleset *rs, const struct pod_facts *po
 		add_route(rs, &to, &pod->local[i], local,
 			  pod->local_src ? &pod->local_src[i] : NULL);
 	for (r = pod->routes; r < pod->routes + pod->nr_routes; r++)
-		add_route(rs, &to, &r->dst,
-			  is_excluded(rs, iface_name(pod, r->iface)) ? CLASS_IFACE_EXCLUDED : 0,
-			  &r->src);
+		add_route(rs, &to, &r->dst, route_class(rs, pod, r), &r->src);
 	return to - classes;
 }
 

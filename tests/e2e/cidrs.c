@@ -41,6 +41,8 @@ struct list {
 static struct list include, exclude;
 static struct host own[64]; /* the pod's addresses beside 127.0.0.0/8 */
 static int nr_own;
+static u128 broadcasts[64]; /* of the subnets of these, and of 127.0.0.0/8 */
+static int nr_broadcasts;
 
 static struct host host_of(const union addr *a)
 {
@@ -141,6 +143,17 @@ static bool is_own(struct host h)
 	return is_loopback(h);
 }
 
+/* Nobody can be connected to there. */
+static bool is_group(struct host h)
+{
+	int i;
+
+	for (i = 0; i < nr_broadcasts; i++)
+		if (!h.v6 && broadcasts[i] == h.n)
+			return true;
+	return h.v6 ? h.n >> 120 == 0xff : h.n >> 28 == 0xe || h.n == UINT32_MAX;
+}
+
 /* Istio's rules for TCP of an app: own addresses pass, unless a CIDR that is written as a loopback
  * one is included; then come loopback, -x and -i.
  */
@@ -155,6 +168,8 @@ static bool is_redirected(struct host h)
 	h = unmapped(h);
 	if (!h.n) /* the kernel takes 0.0.0.0 and :: for it */
 		h.n = h.v6 ? 1 : 0x7f000001;
+	if (is_group(h))
+		return false;
 	if ((is_own(h) && !loopback) || h.n == (h.v6 ? 1 : 0x7f000001))
 		return false;
 	if (h.v6 && h.n == 6) /* then it is the source, too, as of a proxy that calls the app */
@@ -165,6 +180,7 @@ static bool is_redirected(struct host h)
 static void list_own(void)
 {
 	struct ifaddrs *all, *i;
+	u128 mask;
 
 	if (getifaddrs(&all))
 		err(1, "getifaddrs");
@@ -174,7 +190,11 @@ static void list_own(void)
 			continue;
 		if (nr_own == sizeof(own) / sizeof(*own))
 			errx(1, "too many addresses");
-		own[nr_own++] = host_of((union addr *)i->ifa_addr);
+		own[nr_own] = host_of((union addr *)i->ifa_addr);
+		mask = host_of((union addr *)i->ifa_netmask).n;
+		if (!own[nr_own].v6 && mask < UINT32_MAX - 1)
+			broadcasts[nr_broadcasts++] = own[nr_own].n | (uint32_t)~mask;
+		nr_own++;
 	}
 	freeifaddrs(all);
 }

@@ -96,7 +96,11 @@ attached_again() {
 	keep out4 dial a -k "$SVC4:80"
 	drain a --drain
 	wait_for 10 is_draining a
+	keep asker pod_run_as a 1000 "$TEST_BIN/e2e_ugly" -u "sendto:$SVC4:53" wait "sendto:$SVC4:53"
+	wait_for 10 grep -q '^waiting' "$TMP/asker.out"
 	attach a
+	echo > "$TMP/asker.in"
+	wait_for 10 grep -q 'a=10.0.0.15$' "$TMP/asker.out"
 	drained 1 "socktables: detach: pod 'a': was attached again meanwhile"
 	same "$before" "$(links a)" "links"
 	same "$CAPTURED" "$(reach a)"

@@ -145,6 +145,38 @@ still() {
 	done
 }
 
+# --- sockets that wait ------------------------------------------------------------------------------
+
+# waiter NAME RUN... e2e_ugly ARG...: in the background, until it waits; go NAME...: until they have ended
+waiter() {
+	local name=$1
+	shift
+	rm -f "$TMP/$name.in"
+	mkfifo "$TMP/$name.in"
+	: > "$TMP/$name.out"
+	"$@" <> "$TMP/$name.in" > "$TMP/$name.out" 2>&1 &
+	WAITERS[$name]=$!
+	wait_for 10 grep -q ^waiting "$TMP/$name.out"
+}
+declare -A WAITERS=()
+
+go() {
+	local name
+	for name; do
+		echo > "$TMP/$name.in"
+		wait_for 15 not test -d "/proc/${WAITERS[$name]}"
+	done
+}
+
+# said NAME: what it printed since it waited, and before
+said() {
+	sed '0,/^waiting/d' "$TMP/$1.out"
+}
+
+said_before() {
+	sed '/^waiting/,$d' "$TMP/$1.out"
+}
+
 # --- what is there --------------------------------------------------------------------------------
 
 # pins: every file and directory of ours in bpffs, one a line

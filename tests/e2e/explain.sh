@@ -171,6 +171,14 @@ unprivileged() {
 	has "$(< "$TMP/output")" "^note: the pod's own addresses are not known: only loopback counts as local"
 }
 
+# What the kernel refuses whatever the rules say
+not_unicast() {
+	ask web out tcp 224.0.0.1:80
+	same "pass out-not-unicast" "$(told '"\(.action) \(.reason)"')"
+	ask web out tcp '[ff02::1]:80'
+	same out-not-unicast "$(told .reason)"
+}
+
 # The list ends with what decides, but for the rule that may take it back.
 order() {
 	"$ST" explain web out tcp "$SVC4:80" --uid 1000 > "$TMP/output"
@@ -247,6 +255,7 @@ check "an address that is not the pod's" not_ours
 check "what DNS over UDP shows" seen_dns
 check "that nothing of the proxy listens is told" refused_now
 check "the rules in order, and what decides" order
+check "what the kernel refuses" not_unicast
 check "a transparent proxy's calls to its own pod" transparent
 check "offline, the same flags say the same" offline_is_pod
 check "offline, by an iptables dump" by_import

@@ -356,6 +356,34 @@ agent_life() {
 
 check "the DNS agent comes and goes" agent_life
 
+# ask_two RESOLVER RESOLVER: one socket asks both; prints as whom the agent saw it the second time
+ask_two() {
+	local said
+	said=$(pod_run_as a 1000 "$TEST_BIN/e2e_ugly" -u "sendto:$1:53" "sendto:$2:53")
+	same "from=$1:53 a=10.0.0.15
+from=$2:53 a=10.0.0.15" "$said"
+	tail -n 1 "$TMP/a.agent" | sed -n 's/.* peer=\([^ ]*\) .*/\1/p'
+}
+
+# The port that stands for a socket at a further resolver is none that another socket has: what the agent
+# answers to would be that. After some in a row that are taken the agent is shown the mark.
+shown_ports() {
+	local port held=()
+	for port in 61440 61441 6144{3..6}; do
+		held+=("dns:0.0.0.0:$port" "dns:[::]:$port")
+	done
+	serve "$TMP/held" pod_run_as a 1000 "$STUB" held "${held[@]}"
+	agent_start a
+	same "$POD4:61442" "$(ask_two "$SVC4" "$SVC4_2ND")" "two are taken"
+	has "$(ask_two "$SVC4" "$SVC4_2ND")" '^127\.1\.0\.1:[0-9]+$'
+	same "$POD4:61447" "$(ask_two "$SVC4" "$SVC4_2ND")" "the next one"
+	same "[$POD6]:61442" "$(ask_two "[$SVC6]" "[$SVC6_2ND]")" "v6, two are taken"
+	has "$(ask_two "[$SVC6]" "[$SVC6_2ND]")" '^\[100::1:1\]:[0-9]+$'
+	same "[$POD6]:61447" "$(ask_two "[$SVC6]" "[$SVC6_2ND]")" "v6, the next one"
+	stop "$(sed -n 's/^ready //p' "$TMP/held")" "$SERVED"
+}
+check "a port that stands for a client is nobody else's" shown_ports
+
 # --- Istio's validator ----------------------------------------------------------------------------
 
 # validate LOOPBACK PASSTHROUGH: it listens on loopback alone, and connects as the proxy's user from

@@ -7,6 +7,7 @@
  * STEP	HOST:PORT	connects by WAY, says hello and prints "peer=A:P name=A:P ANSWER"
  *	sendto:HOST:PORT, dns:HOST:PORT	with -u: a DNS query, without and with connect()
  *	again		the query once more, to where the socket is connected
+ *	recv		what came without a query
  *	unspec		connect() with AF_UNSPEC
  *	names		prints peer and name once more
  *	joined		waits until an MPTCP socket has a further subflow
@@ -204,13 +205,26 @@ static void do_tcp(const union addr *to)
 	printf(" %s\n", n ? line : "error=EOF");
 }
 
-/* To where the socket is connected if TO is NULL. */
-static void do_dns(const union addr *to, bool connect_it)
+static void print_answer(void)
 {
 	uint8_t answer[512];
 	char text[ADDR_TEXT];
 	union addr from = {};
 	socklen_t len = sizeof(from);
+	ssize_t n = recvfrom(o.fd, answer, sizeof(answer), 0, &from.sa, &len);
+
+	if (n < 4) {
+		print_error();
+		return;
+	}
+	addr_text(&from, text);
+	printf("from=%s a=%d.%d.%d.%d\n", text, answer[n - 4], answer[n - 3], answer[n - 2],
+	       answer[n - 1]);
+}
+
+/* To where the socket is connected if TO is NULL. */
+static void do_dns(const union addr *to, bool connect_it)
+{
 	ssize_t n;
 
 	if (o.fd < 0 || o.each)
@@ -222,14 +236,9 @@ static void do_dns(const union addr *to, bool connect_it)
 	n = connect_it || !to ? send(o.fd, query, sizeof(query), 0)
 			      : sendto(o.fd, query, sizeof(query), 0, &to->sa, addr_len(to));
 	if (n > 0)
-		n = recvfrom(o.fd, answer, sizeof(answer), 0, &from.sa, &len);
-	if (n < 4) {
+		print_answer();
+	else
 		print_error();
-		return;
-	}
-	addr_text(&from, text);
-	printf("from=%s a=%d.%d.%d.%d\n", text, answer[n - 4], answer[n - 3], answer[n - 2],
-	       answer[n - 1]);
 }
 
 static void do_unspec(void)
@@ -278,6 +287,8 @@ static void step(const char *what)
 		putchar('\n');
 	} else if (!strcmp(what, "again")) {
 		do_dns(NULL, false);
+	} else if (!strcmp(what, "recv")) {
+		print_answer();
 	} else if (!strcmp(what, "joined")) {
 		do_joined();
 	} else if (!strcmp(what, "wait")) {

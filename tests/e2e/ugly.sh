@@ -156,6 +156,17 @@ device() {
 	same "$(direct "$SVC4:80")" "$(pod_run_as "$POD" 1337 "$UGLY" -d eth0 "$SVC4:80" | plain)" "the proxy's"
 }
 
+# Nobody in particular: the kernel refuses to connect there, and the proxy never hears of it.
+not_unicast() {
+	local to
+	for to in 224.0.0.1:80 239.255.255.255:53 255.255.255.255:80 10.77.0.255:80 127.255.255.255:80 '[ff0e::1]:80' '[::ffff:224.0.0.1]:80'; do
+		same error=ENETUNREACH "$(ugly -t 5 "$to")" "$to"
+		same error=ENETUNREACH "$(pod_run_as "$POD" 1337 "$UGLY" -t 5 "$to")" "the proxy's, $to"
+	done
+	same "$(at_proxy 240.0.0.1:80)" "$(ugly 240.0.0.1:80)" "no multicast any more"
+	same "from=224.0.0.251:53 a=10.0.0.15" "$(ugly -u sendto:224.0.0.251:53)" "DNS"
+}
+
 # One source port towards two destinations. iptables rewrites the port of the second on the proxy's side,
 # as both would be one connection there; here the second goes to another address of the proxy.
 one_port() {
@@ -314,6 +325,7 @@ ask_pod() {
 	with ipv4/tcp_syncookies 2 "$2: SYN cookies" cookies
 	check "$2: connect with AF_UNSPEC" unspec
 	check "$2: bound to a device" device
+	check "$2: to multicast and broadcast addresses" not_unicast
 	check "$2: one source port, two destinations" shared_port
 	check "$2: io_uring" ring
 	check "$2: who made a socket counts" owner
@@ -353,50 +365,20 @@ fi
 
 # --- sockets that are older ---------------------------------------------------------------------------
 
-# waiter NAME RUN... "$UGLY" ARG...: in the background, until it waits; go NAME: until it ends, its output
-waiter() {
-	local name=$1
-	shift
-	rm -f "$TMP/$name.in"
-	mkfifo "$TMP/$name.in"
-	: > "$TMP/$name.out"
-	"$@" <> "$TMP/$name.in" > "$TMP/$name.out" 2>&1 &
-	WAITERS[$name]=$!
-	wait_for 10 grep -q ^waiting "$TMP/$name.out"
-}
-declare -A WAITERS=()
-
-go() {
-	local name
-	for name; do
-		echo > "$TMP/$name.in"
-		wait_for 15 not test -d "/proc/${WAITERS[$name]}"
-	done
-}
-
-# said NAME: what it printed since it waited, and before
-said() {
-	sed '0,/^waiting/d' "$TMP/$1.out" | plain
-}
-
-said_before() {
-	sed '/^waiting/,$d' "$TMP/$1.out" | plain
-}
-
 # What is connected stays; what is not is judged when it connects or sends.
 older() {
 	go tcp4 tcp6 udp4 udp6 sent connected unspec
-	same "$(at_proxy "$SVC4:80")" "$(said tcp4)"
-	same "$(at_proxy "[$SVC6]:80")" "$(said tcp6)"
+	same "$(at_proxy "$SVC4:80")" "$(said tcp4 | plain)"
+	same "$(at_proxy "[$SVC6]:80")" "$(said tcp6 | plain)"
 	same "from=$SVC4:53 a=10.0.0.15" "$(said udp4)"
 	same "from=[$SVC6]:53 a=10.0.0.15" "$(said udp6)"
 	same "from=$SVC4:53 a=10.0.0.53" "$(said_before sent)" "UDP before"
 	same "from=$SVC4:53 a=10.0.0.15" "$(said sent)" "UDP that has sent before"
 	same "from=$SVC4:53 a=10.0.0.53
 from=$SVC4_2ND:53 a=10.0.0.15" "$(said connected)" "UDP that was connected before, and then anew"
-	same "$(direct "$SVC4:80")" "$(said_before unspec)" "TCP before"
-	same "$(direct "$SVC4:80" | grep -o '^peer=[^ ]* name=[^:]*')" "$(said unspec | sed -n '1s/:[0-9]*$//p')" "still connected"
-	same "$(at_proxy "$SVC4_2ND:80")" "$(said unspec | tail -n 1)" "TCP that was connected before, and then anew"
+	same "$(direct "$SVC4:80")" "$(said_before unspec | plain)" "TCP before"
+	same "$(direct "$SVC4:80" | grep -o '^peer=[^ ]* name=[^:]*')" "$(said unspec | plain | sed -n '1s/:[0-9]*$//p')" "still connected"
+	same "$(at_proxy "$SVC4_2ND:80")" "$(said unspec | plain | tail -n 1)" "TCP that was connected before, and then anew"
 }
 
 # By the cgroup in which it was made, wherever its owner goes.

@@ -14,6 +14,11 @@ static const struct prefix own6[] = {
 	{ .addr.w = { 0, 0, 0, ST_V4(0, 0, 0, 1) }, .len = 128 },
 	{ .addr.w = { 0, 0, 0, ST_V4(0, 0, 0, 6) }, .len = 128 },
 };
+static const struct prefix not_unicast[] = {
+	{ .addr.w = { 0, 0, ST_V4(0, 0, 255, 255), ST_V4(224, 0, 0, 0) }, .len = 100 },
+	{ .addr.w = { 0, 0, ST_V4(0, 0, 255, 255), ST_V4(255, 255, 255, 255) }, .len = 128 },
+	{ .addr.w = { ST_V4(255, 0, 0, 0), 0, 0, 0 }, .len = 8 },
+};
 
 /* Addresses are v4-mapped, but the table of one family is never asked about the other. */
 static int of_family(const struct oracle *o, const struct prefix *p)
@@ -49,6 +54,22 @@ static int is_local(const struct oracle *o, const struct addr *a)
 			return 1;
 	}
 	return 0;
+}
+
+static int is_unicast(const struct oracle *o, const struct addr *dst)
+{
+	const struct pod_facts *pod = o->pod;
+	size_t i;
+
+	for (i = 0; i < sizeof(not_unicast) / sizeof(*not_unicast); i++) {
+		if (inside(dst, &not_unicast[i]))
+			return 0;
+	}
+	for (i = 0; i < pod->nr_routes; i++) {
+		if (pod->routes[i].broadcast && inside(dst, &pod->routes[i].dst))
+			return 0;
+	}
+	return 1;
 }
 
 /* The device that the routing decision has chosen when OUTPUT sees the packet. */
@@ -175,6 +196,9 @@ __u16 oracle_outbound(const struct oracle *o, const struct flow *f, const char *
 	int lo = is_local(o, &f->dst);
 	struct flow packet = *f;
 
+	/* connect() fails before it makes a packet. */
+	if (f->proto == ST_TCP && !is_unicast(o, &f->dst))
+		return 0;
 	/* No packet gets as far as OUTPUT: IPv4 has no route from 127.0.0.0/8 to elsewhere. */
 	if (!lo && !o->v6 && inside(&f->src, &loopback_net4))
 		return 0;

@@ -19,15 +19,20 @@ struct pod_facts rows_pod(const struct config *c)
 	static const char *const own[] = { "10.77.0.2", "10.77.0.9", "fd77::2", "fd77::9" };
 	static struct prefix local[4];
 	static struct addr resolvers[2];
+	static struct route broadcast = { .iface = 2, .broadcast = 1 };
 	int i;
 
 	for (i = 0; i < 4; i++)
 		prefix_parse(own[i], &local[i], NULL);
+	prefix_parse("10.77.0.255", &broadcast.dst, NULL);
+	broadcast.src = local[0].addr;
 	addr_parse("10.96.0.10", &resolvers[0]);
 	addr_parse("fd96::a", &resolvers[1]);
 	return (struct pod_facts){
 		.local = local,
 		.nr_local = 4,
+		.routes = &broadcast,
+		.nr_routes = 1,
 		.src4 = local[0].addr,
 		.src6 = local[2].addr,
 		.resolvers = resolvers,
@@ -216,7 +221,8 @@ static int add_row(struct rows *rows, char **col, int line, struct st_err *e)
 		err = err_set(e, EINVAL, "row", col[NAME], "%s", why);
 	if (!err)
 		err = finish_row(r, e);
-	if (!err && r->want.why != WHY_OUT_SOURCE_LOOPBACK && twin_exists(&r->config, &r->raw))
+	if (!err && r->want.why != WHY_OUT_SOURCE_LOOPBACK && r->want.why != WHY_OUT_NOT_UNICAST &&
+	    twin_exists(&r->config, &r->raw))
 		err = add_twin(rows, col[NAME], flags, e);
 	free(flags);
 	return err;

@@ -6,7 +6,7 @@
 #include "../../user/ruleset.h"
 
 /* The pod of all rows: 10.77.0.2, 10.77.0.9, fd77::2, fd77::9 are its own, 10.96.0.10 and fd96::a
- * its resolvers. --ipv6=auto is off, with --dual-stack on, as its first address is IPv4.
+ * its resolvers, 10.77.0.255 is a broadcast address. --ipv6=auto is off, with --dual-stack on, as its first address is IPv4.
  */
 struct pod_facts rows_pod(const struct config *c);
 
@@ -32,7 +32,7 @@ struct rows {
  *   any other a.b.c.d/n -> fd00::a.b.c.d/(96 + n)
  * and --ipv6=on. No twin: rows with --ipv6 or --ipv4-loopback-cidr or an IPv6 address, the rest of
  * 127.0.0.0/8 (IPv6 has but ::1), CIDRs that hold one of the addresses above and more, and rows
- * of out-source-loopback, which IPv6 does not know.
+ * of out-source-loopback, which IPv6 does not know, and of out-not-unicast, whose addresses differ.
  * Returns 0, or -errno with e filled: 'FILE:LINE: what is wrong'. Free with rows_free().
  */
 int rows_read(const char *path, struct rows *ret, struct st_err *e);

@@ -100,13 +100,16 @@ static void test_nested(void **state)
 	assert_int_equal(class_of(&rs, "10.1.2.1"), CLASS_INCLUDED | CLASS_EXCLUDED);
 	assert_int_equal(class_of(&rs, "10.1.2.3"), CLASS_INCLUDED | CLASS_EXCLUDED);
 	assert_int_equal(class_of(&rs, "10.77.0.2"), CLASS_INCLUDED | CLASS_LOCAL);
+	assert_int_equal(class_of(&rs, "10.77.0.255"), CLASS_INCLUDED | CLASS_BROADCAST);
 	assert_int_equal(class_of(&rs, "11.0.0.0"), 0);
 	for (i = 1; i < rs.nr_classes; i++) {
 		assert_true(rs.classes[i - 1].prefix.len <= rs.classes[i].prefix.len);
 		assert_true(prefix_compare(&rs.classes[i - 1].prefix, &rs.classes[i].prefix) != 0);
 	}
-	/* 127/8, 127.0.0.1, two own addresses, 10/8, 10.1/16: the others say what these say */
-	assert_int_equal(rs.nr_classes, 4 + 2);
+	/* 127/8, 127.0.0.1, two own addresses and their subnet's broadcast, 10/8, 10.1/16: the others
+	 * say what these say
+	 */
+	assert_int_equal(rs.nr_classes, 5 + 2);
 	ruleset_free(&rs);
 }
 

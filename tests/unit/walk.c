@@ -230,12 +230,26 @@ static int is_local(const struct pod_facts *pod, const struct addr *a)
 	return 0;
 }
 
+static int is_unicast(const struct pod_facts *pod, const struct addr *a)
+{
+	size_t i;
+
+	for (i = 0; i < pod->nr_routes; i++)
+		if (pod->routes[i].broadcast && addr_equal(&pod->routes[i].dst.addr, a))
+			return 0;
+	return addr_is_v4(a) ? !in_cidr(a, "224.0.0.0/4") && !in_cidr(a, "255.255.255.255/32")
+			     : !in_cidr(a, "ff00::/8");
+}
+
 __u16 walk_outbound(const struct walk *w, const struct pod_facts *pod, const struct flow *f)
 {
 	int v6 = !addr_is_v4(&f->dst), lo = is_local(pod, &f->dst);
 	struct packet p = { .flow = f, .src = f->src, .in = "?", .out = lo ? "lo" : "?" };
 	int port;
 
+	/* There is no such packet: connect() refuses. */
+	if (f->proto == ST_TCP && !is_unicast(pod, &f->dst))
+		return 0;
 	/* There is no such packet: nothing routes from 127.0.0.0/8 to elsewhere. */
 	if (!lo && !v6 && in_cidr(&f->src, "127.0.0.0/8"))
 		return 0;
