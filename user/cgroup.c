@@ -186,12 +186,12 @@ struct relatives {
 
 static int add_relative(struct relatives *r, __u64 id, enum cgroup_relation is)
 {
-	struct cgroup_relative *more = reallocarray(r->v, r->nr + 1, sizeof(*r->v));
+	struct cgroup_relative *more = reallocarray(r->v, r->nr + 1, sizeof(*more));
 
 	if (!more)
 		return -ENOMEM;
 	r->v = more;
-	r->v[r->nr++] = (struct cgroup_relative){ id, is };
+	more[r->nr++] = (struct cgroup_relative){ id, is };
 	return 0;
 }
 
@@ -218,8 +218,10 @@ static int add_below(struct relatives *r, char *path)
 	char *const roots[] = { path, NULL };
 	FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
 	FTSENT *dir;
-	int err = tree ? 0 : -errno;
+	int err = 0;
 
+	if (!tree)
+		return -errno;
 	while (!err && (dir = fts_read(tree))) {
 		if (dir->fts_info == FTS_D)
 			err = add_relative(r, dir->fts_statp->st_ino,
@@ -227,8 +229,7 @@ static int add_below(struct relatives *r, char *path)
 		else if (dir->fts_info == FTS_DNR || dir->fts_info == FTS_ERR)
 			err = dir->fts_errno == ENOENT ? 0 : -dir->fts_errno;
 	}
-	if (tree)
-		fts_close(tree);
+	fts_close(tree);
 	return err;
 }
 

@@ -25,10 +25,12 @@ int main(int argc, char **argv)
 	fd = bpf_obj_get(argv[1 + empty]);
 	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &size))
 		err(1, "%s", argv[1 + empty]);
+	if (info.key_size < sizeof(n))
+		errx(1, "%s: a key has no room for a number", argv[1 + empty]);
 	key = malloc(info.key_size);
 	value = calloc(1, info.value_size);
-	if (!key || !value || info.key_size < sizeof(n))
-		errx(1, "%s: no memory, or no such keys", argv[1 + empty]);
+	if (!key || !value)
+		err(1, NULL);
 	memset(key, 0xff, info.key_size);
 	for (n = 0; n < info.max_entries; n++) {
 		memcpy((char *)key + info.key_size - sizeof(n), &n, sizeof(n));
@@ -39,5 +41,7 @@ int main(int argc, char **argv)
 	}
 	if (!empty && (n == info.max_entries || errno != E2BIG))
 		err(1, "%s: not full after %u keys", argv[1], n);
+	free(key);
+	free(value);
 	return 0;
 }

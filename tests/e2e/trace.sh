@@ -416,18 +416,6 @@ wrong_usage() {
 	same "0 0" "$(listening) $(buffers)" "what is left"
 }
 
-unread_warning() {
-	local pid
-	attach a
-	rm "$PINS/pods/a/st_recvmsg4"
-	full_pipe
-	"$ST" trace a > "$TMP/trace.1" 2> "$TMP/full" &
-	pid=$!
-	stuck_without_lock "$pid"
-	attach a
-	stop "$pid"
-}
-
 pod_make a
 pod_make b
 outside_start a
@@ -458,6 +446,5 @@ check "killed" killed
 check "stopped for long" stopped
 check "upgrade meanwhile" upgraded
 check "detach meanwhile" detached
-check "nobody reads what it warns of: no other command waits" unread_warning
 check "wrong usage" wrong_usage
 finish

@@ -283,28 +283,9 @@ policy_is_newer() {
 	runs "$ST"
 }
 
-# Whoever reads what it says may take any time for that.
-nobody_reads() {
-	local pid
-	other
-	full_pipe
-	stdbuf -oL "$ST" upgrade > "$TMP/full" &
-	pid=$!
-	stuck_without_lock "$pid"
-	"$ST" update a --ipv6=on
-	runs "$ST"
-	cat <&"$FULL" > "$TMP/read" &
-	wait "$pid"
-	wait_for 10 grep -aq 'the programs are build' "$TMP/read"
-	stop $!
-	tr -d '\0' < "$TMP/read" > "$TMP/said"
-	same "a: upgraded b: upgraded the" "$(sort "$TMP/said" | cut -d ' ' -f 1,2 | paste -sd ' ' | cut -d ' ' -f 1-5)"
-}
-
 check "another build attaches a pod: the shared programs stay the pinned ones" attach_by_other
 check "a policy that the loaded programs do not know all of is refused" programs_know_less
 check "a policy of a newer build: upgrade to an older one is refused" policy_is_newer
-check "nobody reads what upgrade says: no other command waits" nobody_reads
 
 # --- another layout ---------------------------------------------------------------------------------
 

@@ -81,7 +81,7 @@ static void interrupt(int sig)
 
 static void test_reads_what_was_written(void **state)
 {
-	struct known k;
+	struct known k = {};
 	__u32 n;
 
 	(void)state;
@@ -97,7 +97,7 @@ static void test_reads_what_was_written(void **state)
 /* Each part of the key counts. */
 static void test_takes_no_other_key(void **state)
 {
-	struct known k;
+	struct known k = {};
 	int i;
 
 	(void)state;
@@ -117,7 +117,7 @@ static void test_takes_no_other_key(void **state)
 /* A number comes later, when the slot may be another's. */
 static void test_number(void **state)
 {
-	struct known k;
+	struct known k = {};
 
 	(void)state;
 	put(1);
@@ -133,7 +133,7 @@ static void test_number(void **state)
 /* Whoever is being interrupted goes on where it was: its slot is left alone. */
 static void test_half_written(void **state)
 {
-	struct known k;
+	struct known k = {};
 
 	(void)state;
 	empty();
@@ -154,7 +154,7 @@ static void test_interrupted(void **state)
 	struct sigaction action = { .sa_handler = interrupt };
 	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM };
 	unsigned long i, found = 0;
-	struct known k;
+	struct known k = {};
 	timer_t timer;
 	__u32 n;
 
