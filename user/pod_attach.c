@@ -232,7 +232,7 @@ static int clear_wreck(const struct attaching *a, struct st_err *e)
 	int err = maps_get_policy(&a->dp, a->ns.cookie, &p, e);
 
 	if (!err)
-		err = pod_remove(&a->dp, p.name, a->ns.cookie, &p, e);
+		err = pod_remove_from(&a->ns, &a->dp, p.name, a->ns.cookie, &p, e);
 	if (err && err != -ENOENT)
 		return err;
 	err = a->name_is_known ? maps_find_policy(&a->dp, a->name, &cookie, &p, e) : -ENOENT;
@@ -274,7 +274,7 @@ static int attach_locked(struct attaching *a, const struct pod_spec *spec, struc
 	memcpy(p->name, a->name, sizeof(p->name));
 	err = attach_all(a, e);
 	if (err)
-		pod_remove(&a->dp, a->name, a->ns.cookie, p, &ignored);
+		pod_remove_from(&a->ns, &a->dp, a->name, a->ns.cookie, p, &ignored);
 	return err;
 }
 

@@ -51,8 +51,8 @@ static int forget(const struct datapath *dp, __u64 cookie, const struct policy *
 	return err ?: maps_drop_pod(dp, cookie, e);
 }
 
-static int remove_from(const struct netns *ns, const struct datapath *dp, const char *name,
-		       __u64 cookie, const struct policy *p, struct st_err *e)
+int pod_remove_from(const struct netns *ns, const struct datapath *dp, const char *name,
+		    __u64 cookie, const struct policy *p, struct st_err *e)
 {
 	struct gone gone = {};
 	char dir[PATH_MAX];
@@ -86,7 +86,7 @@ int pod_remove(const struct datapath *dp, const char *name, __u64 cookie, const 
 
 	if (err)
 		return err;
-	err = remove_from(&ns, dp, name, cookie, p, e);
+	err = pod_remove_from(&ns, dp, name, cookie, p, e);
 	netns_close(&ns);
 	return err;
 }

@@ -63,6 +63,10 @@ int pod_clear_place(const struct datapath *dp, const char *cgroup, const char *n
 int pod_remove(const struct datapath *dp, const char *name, __u64 cookie, const struct policy *p,
 	       struct st_err *e);
 
+/* The same with the namespace at hand; ns->fd is negative if there is nothing to take away in it. */
+int pod_remove_from(const struct netns *ns, const struct datapath *dp, const char *name,
+		    __u64 cookie, const struct policy *p, struct st_err *e);
+
 /* Adds one. WHY gets the pod's name in front. */
 void pod_failed(struct pod_failures *f, __u64 cookie, const char *name, const struct st_err *why);
 

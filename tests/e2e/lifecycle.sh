@@ -291,6 +291,27 @@ not_found() {
 	nothing_left b
 }
 
+# An attach that fails takes away what it brought, though nobody else could find the namespace again.
+undone() {
+	local last
+	strace -qq -o "$TMP/calls" -e trace=bpf "$ST" attach --cgroup "$CG/b" --netns "$TMP/netns" --name b --ipv6=on
+	last=$(grep -n '^bpf(BPF_MAP_UPDATE_ELEM' "$TMP/calls" | tail -n 1 | cut -d : -f 1)
+	"$ST" detach b
+	same 1 "$(status_of setpriv --bounding-set -sys_ptrace -- strace -qq -o "$TMP/calls" -e trace=bpf \
+		-e "inject=bpf:error=ENOMEM:when=$last" \
+		"$ST" attach --cgroup "$CG/b" --netns "$TMP/netns" --name b --ipv6=on)"
+	grep -q 'MAP_UPDATE_ELEM.*INJECTED' "$TMP/calls"
+	same "" "$(pins)" "pins"
+}
+
+not_kept() {
+	touch "$TMP/netns"
+	mount --bind "/proc/$IN_B/ns/net" "$TMP/netns"
+	hidden undone
+	umount "$TMP/netns"
+	nothing_left b
+}
+
 # all_but_one ARG...: inside check: detach ARG... does so with all pods but b
 all_but_one() {
 	local before
@@ -349,6 +370,7 @@ lo_renamed() {
 
 pod_make lo
 check "detach that may not look for the namespace leaves the pod captured" not_found
+check "attach that fails leaves nothing, though it may not look for the namespace" not_kept
 check "detach --all does what it can, and says what it cannot" all_but_one --all
 check "detach --all --drain does, too" all_but_one --all --drain
 check "nobody reads which pods failed: no other command waits" nobody_reads
