@@ -336,6 +336,11 @@ told_once() {
 	same 1 "$(grep -cx "socktables: agent: pod 'c': network namespace of the pod: Permission denied" "$TMP/agent")"
 }
 
+# runs_sleep PID: it has entered the namespace
+runs_sleep() {
+	[[ $(cat "/proc/$1/comm") == sleep ]]
+}
+
 # Nothing but a process of another user leads to its namespace, so that ::6 cannot be taken away.
 not_cleared() {
 	local holder
@@ -343,6 +348,7 @@ not_cleared() {
 	attach c
 	spawn "$TMP/holder" exec nsenter --net=/run/netns/c setpriv --reuid 1000 --clear-groups -- sleep infinity
 	holder=$SPAWNED
+	wait_for 10 runs_sleep "$holder"
 	umount /run/netns/c
 	cgroup_remove "$CG/c"
 	wait_for 10 told_once
