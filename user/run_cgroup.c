@@ -18,8 +18,8 @@
 #include "pod.h"
 #include "run.h"
 
-#define PATIENCE \
-	1000 /* hundredths of a second: until another run has cleared away what it took for a wreck */
+/* Hundredths of a second, until another run has cleared away what it took for a wreck. */
+#define PATIENCE 1000
 
 #define PREFIX "run-" /* of the pods' names; behind it the process id of who runs it */
 
@@ -71,8 +71,8 @@ static void remove_cgroups(const char *dir)
 
 /* Who runs holds a lock that ends with it in whatever way it ends: on a file that root alone can open (mode
  * 0200, cgroup_file_mode()), as whoever can open one, even to read, or a directory, can keep everybody from a
- * lock on it (flock() in fs/locks.c). Returns a file descriptor or
- * -errno, -EWOULDBLOCK: somebody else has it.
+ * lock on it (flock() in fs/locks.c). Returns a file descriptor or -errno, -EWOULDBLOCK: somebody else has
+ * it.
  */
 static int lock_cgroup(const char *dir)
 {
@@ -157,8 +157,8 @@ int place_move(const struct run_place *r, const char *part, pid_t pid, struct st
 struct sweep {
 	char names[SWEPT][ST_NAME_MAX];
 	char dirs[SWEPT][PATH_MAX];
-	int locks
-		[SWEPT]; /* held until they are gone: whoever makes one sees by it that it is a wreck */
+	/* Held until they are gone: whoever makes one sees by it that it is a wreck. */
+	int locks[SWEPT];
 	int nr;
 };
 
