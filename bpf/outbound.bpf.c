@@ -13,13 +13,6 @@
 #include "origin.bpf.h"
 #include "trace.bpf.h"
 
-static __always_inline const struct policy *policy_of(__u64 netns)
-{
-	const struct policy *p = bpf_map_lookup_elem(&st_policy, &netns);
-
-	return p && p->flags & POLICY_ACTIVE ? p : 0;
-}
-
 /* What 127.0.0.1:PORT or [::1]:PORT leads to: a listener, or the connection that has these very
  * addresses with that source. To be released.
  */
@@ -387,9 +380,11 @@ static __always_inline int on_sendmsg(struct bpf_sock_addr *ctx, int in6)
 		return RD(sk->src_port) == ST_DNS_PORT ? dns_agent_sends(ctx, sk, in6)
 						       : send_pass(ctx, sk, &to, in6);
 	netns = bpf_get_netns_cookie(ctx);
-	p = policy_of(netns);
+	p = bpf_map_lookup_elem(&st_policy, &netns);
+	if (!p)
+		return 1;
 	connected = RD(sk->state) == BPF_TCP_ESTABLISHED;
-	if (!p) {
+	if (!(p->flags & POLICY_ACTIVE)) {
 		if (!connected)
 			dns_asks_directly(sk, &to, netns);
 		return 1;
