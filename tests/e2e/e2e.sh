@@ -145,9 +145,15 @@ still() {
 	done
 }
 
+# traced ARG... CMD...: strace ARG... CMD..., the calls in $TMP/calls. LeakSanitizer does not work there.
+traced() {
+	needs strace strace
+	ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0 strace -qq -o "$TMP/calls" "$@"
+}
+
 # --- sockets that wait ------------------------------------------------------------------------------
 
-# waiter NAME RUN... e2e_ugly ARG...: in the background, until it waits; go NAME...: until they have ended
+# waiter NAME RUN... e2e_ugly ARG...: in the background, until it waits; go_on NAME...: until they have ended
 waiter() {
 	local name=$1
 	shift
@@ -160,7 +166,7 @@ waiter() {
 }
 declare -A WAITERS=()
 
-go() {
+go_on() {
 	local name
 	for name; do
 		echo > "$TMP/$name.in"

@@ -150,10 +150,10 @@ policy_id() {
 ids_differ() {
 	local first id
 	id=$(policy_id web.v1)
-	strace -qq -o "$TMP/calls" -e trace=getrandom "$ST" attach --cgroup "$CG/b" --netns /run/netns/b --name b
+	traced -e trace=getrandom "$ST" attach --cgroup "$CG/b" --netns /run/netns/b --name b
 	first=$(grep -n ', 4, 0)' "$TMP/calls" | head -n 1 | cut -d : -f 1)
 	"$ST" detach b
-	strace -qq -o "$TMP/calls" -e trace=getrandom -e "inject=getrandom:retval=4:poke_exit=@arg1=$id:when=$first" \
+	traced -e trace=getrandom -e "inject=getrandom:retval=4:poke_exit=@arg1=$id:when=$first" \
 		"$ST" attach --cgroup "$CG/b" --netns /run/netns/b --name b
 	grep -q INJECTED "$TMP/calls"
 	has "$(policy_id b)" '^[0-9a-f]{8}$'
@@ -225,7 +225,7 @@ two_pods() {
 other_barrier() {
 	local create
 	"$ST" update web.v1 --ipv6=on -o 80
-	strace -qq -o "$TMP/calls" -e trace=bpf,membarrier -e inject=membarrier:error=EINVAL \
+	traced -e trace=bpf,membarrier -e inject=membarrier:error=EINVAL \
 		"$ST" update web.v1 --ipv6=on
 	same "membarrier wait delete" "$(awk '
 		/^membarrier/ { print "membarrier" }
@@ -234,7 +234,7 @@ other_barrier() {
 		/BPF_MAP_DELETE_ELEM/ { print "delete" }' "$TMP/calls" | uniq | paste -sd ' ')"
 	"$ST" update web.v1 --ipv6=on -o 80
 	create=$(grep '^bpf(' "$TMP/calls" | grep -n 'ARRAY_OF_MAPS' | cut -d : -f 1)
-	same 1 "$(status_of strace -qq -o "$TMP/calls" -e trace=bpf,membarrier -e inject=membarrier:error=EINVAL \
+	same 1 "$(status_of traced -e trace=bpf,membarrier -e inject=membarrier:error=EINVAL \
 		-e "inject=bpf:error=ENOMEM:when=$create" "$ST" update web.v1 --ipv6=on)"
 	grep -q 'ARRAY_OF_MAPS.*INJECTED' "$TMP/calls"
 	has "$(cat "$TMP/output")" '^socktables: update: wait for programs that run: Cannot allocate memory'
@@ -294,12 +294,11 @@ not_found() {
 # An attach that fails takes away what it brought, though nobody else could find the namespace again.
 undone() {
 	local last
-	strace -qq -o "$TMP/calls" -e trace=bpf "$ST" attach --cgroup "$CG/b" --netns "$TMP/netns" --name b --ipv6=on
+	traced -e trace=bpf "$ST" attach --cgroup "$CG/b" --netns "$TMP/netns" --name b --ipv6=on
 	last=$(grep -n '^bpf(BPF_MAP_UPDATE_ELEM' "$TMP/calls" | tail -n 1 | cut -d : -f 1)
 	"$ST" detach b
-	same 1 "$(status_of setpriv --bounding-set -sys_ptrace -- strace -qq -o "$TMP/calls" -e trace=bpf \
-		-e "inject=bpf:error=ENOMEM:when=$last" \
-		"$ST" attach --cgroup "$CG/b" --netns "$TMP/netns" --name b --ipv6=on)"
+	same 1 "$(status_of traced -e trace=bpf -e "inject=bpf:error=ENOMEM:when=$last" \
+		setpriv --bounding-set -sys_ptrace -- "$ST" attach --cgroup "$CG/b" --netns "$TMP/netns" --name b --ipv6=on)"
 	grep -q 'MAP_UPDATE_ELEM.*INJECTED' "$TMP/calls"
 	same "" "$(pins)" "pins"
 }

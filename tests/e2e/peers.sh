@@ -30,7 +30,7 @@ forged() {
 	forge "$OUT4_2ND:53" "$POD4:5556"
 	forge "[$OUT6]:53" "[$POD6]:5557"
 	forge "[$OUT6_2ND]:53" "[$POD6]:5557"
-	go v4 v6
+	go_on v4 v6
 	same "from=$OUT4:53 a=0.1.0.1
 from=$OUT4_2ND:53 a=0.1.0.1
 from=$OUT4:53 a=10.0.0.15
@@ -48,7 +48,7 @@ policy_changes() {
 	waiter v4 pod_run_as st 1000 "$UGLY" -u "${dest[@]/#/sendto:}" wait "${dest[@]/#/sendto:}"
 	waiter v6 pod_run_as st 1000 "$UGLY" -u "sendto:[$SVC6]:53" wait "sendto:[$SVC6]:53"
 	"$ST" update st --ipv6=on
-	go v4 v6
+	go_on v4 v6
 	same "from=$SVC4:53 a=10.0.0.53
 from=$SVC4_2ND:53 a=10.0.0.53" "$(said_before v4)" "v4, before"
 	same "from=$SVC4:53 a=10.0.0.15

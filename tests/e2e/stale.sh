@@ -192,10 +192,10 @@ cgroup_of_the_gone() {
 # killed_attaching POD: at its last pin
 killed_attaching() {
 	local last
-	strace -qq -o "$TMP/calls" -e trace=bpf "$ST" attach --cgroup "$CG/$1" --netns "/run/netns/$1" --name "$1"
+	traced -e trace=bpf "$ST" attach --cgroup "$CG/$1" --netns "/run/netns/$1" --name "$1"
 	last=$(grep -n '^bpf(BPF_OBJ_PIN' "$TMP/calls" | tail -n 1 | cut -d : -f 1)
 	"$ST" detach "$1"
-	(strace -qq -o "$TMP/calls" -e trace=bpf -e "inject=bpf:signal=KILL:when=$last" \
+	(traced -e trace=bpf -e "inject=bpf:signal=KILL:when=$last" \
 		"$ST" attach --cgroup "$CG/$1" --netns "/run/netns/$1" --name "$1" || true) 2> /dev/null
 	has "$(tail -n 1 "$TMP/calls")" 'killed by SIGKILL'
 }

@@ -367,7 +367,7 @@ fi
 
 # What is connected stays; what is not is judged when it connects or sends.
 older() {
-	go tcp4 tcp6 udp4 udp6 sent connected unspec
+	go_on tcp4 tcp6 udp4 udp6 sent connected unspec
 	same "$(at_proxy "$SVC4:80")" "$(said tcp4 | plain)"
 	same "$(at_proxy "[$SVC6]:80")" "$(said tcp6 | plain)"
 	same "from=$SVC4:53 a=10.0.0.15" "$(said udp4)"
