@@ -20,9 +20,12 @@ REMOTE=("$SVC4:80" "[$SVC6]:80" "[$MAPPED4]:80")
 
 # --- asking ---------------------------------------------------------------------------------------
 
-# plain: client ports are P where the server sees the same; the proxy's loopback address is LO
+# plain: client ports are P where the server sees the same, or iptables gave the proxy another one, which
+# conntrack does when an earlier flow has it; the proxy's loopback address is LO
 plain() {
-	sed -E 's/(name=[^ ]*):([0-9]+) (.* peer=[^ ]*):\2 /\1:P \3:P /
+	local rewritten=''
+	[[ $POD != ipt ]] || rewritten='s/(name=[^ ]*):[0-9]+ (proxy .* peer=[^ ]*):[0-9]+ /\1:P \2:P /;'
+	sed -E "$rewritten"'s/(name=[^ ]*):([0-9]+) (.* peer=[^ ]*):\2 /\1:P \3:P /
 		s/local=(127\.[0-9.]+|\[::1\]|\[::6\]):/local=LO:/'
 }
 
