@@ -229,8 +229,8 @@ other_barrier() {
 		"$ST" update web.v1 --ipv6=on
 	same "membarrier wait delete" "$(awk '
 		/^membarrier/ { print "membarrier" }
-		/BPF_MAP_CREATE.*ARRAY_OF_MAPS/ { waits = 1 }
-		/BPF_MAP_UPDATE_ELEM/ && waits { print "wait"; waits = 0 }
+		/BPF_MAP_CREATE.*ARRAY_OF_MAPS/ { waits = 1; next }
+		/^bpf/ && waits { if (/BPF_MAP_UPDATE_ELEM/) print "wait"; waits = 0 }
 		/BPF_MAP_DELETE_ELEM/ { print "delete" }' "$TMP/calls" | uniq | paste -sd ' ')"
 	"$ST" update web.v1 --ipv6=on -o 80
 	create=$(grep '^bpf(' "$TMP/calls" | grep -n 'ARRAY_OF_MAPS' | cut -d : -f 1)
