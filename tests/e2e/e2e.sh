@@ -155,22 +155,15 @@ traced() {
 
 # waiter NAME RUN... e2e_ugly ARG...: in the background, until it waits; go_on NAME...: until they have ended
 waiter() {
-	local name=$1
-	shift
-	rm -f "$TMP/$name.in"
-	mkfifo "$TMP/$name.in"
-	: > "$TMP/$name.out"
-	"$@" <> "$TMP/$name.in" > "$TMP/$name.out" 2>&1 &
-	WAITERS[$name]=$!
-	wait_for 10 grep -q ^waiting "$TMP/$name.out"
+	keep_start "$@"
+	wait_for 10 grep -q ^waiting "$TMP/$1.out"
 }
-declare -A WAITERS=()
 
 go_on() {
 	local name
 	for name; do
 		echo > "$TMP/$name.in"
-		wait_for 15 not test -d "/proc/${WAITERS[$name]}"
+		wait_for 15 not test -d "/proc/${KEPT[$name]}"
 	done
 }
 
