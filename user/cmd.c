@@ -18,6 +18,14 @@ static const struct option_row noun_rows[] = {
 
 const struct option_table noun_tables[1] = { { .title = "flags", .rows = noun_rows } };
 
+void cmd_tell(const char *name, const struct st_err *e)
+{
+	if (e->text[0])
+		fprintf(stderr, "socktables: %s: %s\n", name, e->text);
+	if (e->hint[0])
+		fprintf(stderr, "hint: %s\n", e->hint);
+}
+
 int cmd_set_string(void *ctx, const struct option_row *row, const char *value, struct st_err *e)
 {
 	char flag[OPTION_TEXT_MAX];

@@ -56,6 +56,9 @@ struct noun_args {
  */
 int cmd_begin(const struct command *self, struct st_err *e);
 
+/* Tells on stderr what went wrong with a command of that name, and the hint if there is one. */
+void cmd_tell(const char *name, const struct st_err *e);
+
 /* What a library call's -errno is as exit status; NAME is the pod it was about, or NULL. */
 int cmd_result(int err, const char *name, struct st_err *e);
 

@@ -262,9 +262,7 @@ int cmd_update(const struct command *self, int argc, char **argv, struct st_err 
 static void tell_failure(void *ctx, const struct pod_failure *failure)
 {
 	(void)ctx;
-	fprintf(stderr, "socktables: detach: %s\n", failure->why.text);
-	if (failure->why.hint[0])
-		fprintf(stderr, "hint: %s\n", failure->why.hint);
+	cmd_tell("detach", &failure->why);
 }
 
 static int detach_all(const struct detach_args *a, unsigned int *ret_left, struct st_err *e)

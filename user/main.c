@@ -138,10 +138,8 @@ static const struct command *find(const char *name)
 /* What went wrong is told, also that nobody took what was printed. */
 static int finish(const char *name, int status, const struct st_err *e)
 {
-	if (status != EXIT_DONE && e->text[0])
-		fprintf(stderr, "socktables: %s: %s\n", name, e->text);
-	if (status != EXIT_DONE && e->hint[0])
-		fprintf(stderr, "hint: %s\n", e->hint);
+	if (status != EXIT_DONE)
+		cmd_tell(name, e);
 	if (fflush(stdout) || ferror(stdout)) {
 		fprintf(stderr, "socktables: %s: writing to stdout: %s\n", name, strerror(errno));
 		return status ? status : EXIT_FAILED;

@@ -139,10 +139,9 @@ static int run_all(const struct pods_file *f, struct st_err *e)
 			continue;
 		failed++;
 		name_line(f->lines[i].number, &why);
-		fprintf(stderr, "%ssocktables: attach: %s\n", t.can_redraw ? "\r\033[K" : "",
-			why.text);
-		if (why.hint[0])
-			fprintf(stderr, "hint: %s\n", why.hint);
+		if (t.can_redraw)
+			fputs("\r\033[K", stderr);
+		cmd_tell("attach", &why);
 	}
 	if (t.can_redraw)
 		fputs("\r\033[K", stderr);
