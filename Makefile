@@ -27,7 +27,7 @@ override CFLAGS += -std=gnu11 $(CPPFLAGS) $(WARN) -I$(B) $(SANFLAGS)
 LDLIBS := -lbpf -ljansson -lmnl -lcap
 
 SHARED_BPF := outbound reply origdst inbound
-LIB_SRC := agent bpffs cgroup check check_plan check_try config config_flags config_lists datapath enter err explain gone \
+LIB_SRC := agent bpffs cgroup check check_plan check_try config config_flags config_lists datapath datapath_load enter err explain gone \
 	holders idmap import import_guess istio_env istio_rules leftover list_file listening netlink netns nsid \
 	options own_cgroup pod pod_attach pod_compare pod_detach pod_drain pod_env pod_file pod_health pod_health_hooks \
 	pod_health_proxy pod_inputs pod_lists pod_maps pod_place pod_read pod_readers pod_refresh pod_sums pod_upgrade prefix probe resolv \
@@ -220,22 +220,22 @@ $(T)/e2e_%.so: tests/e2e/%.c
 	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -fPIC -shared $< -ldl -o $@
 
 # Other builds, to upgrade to and to be refused by: with other instructions in each program, and with
-# another layout. What differs is in datapath.o alone.
+# another layout. What differs is in datapath.o and datapath_load.o.
 OTHER_BUILDS := $(T)/next/socktables $(T)/layout/socktables
 NEXT_SKEL := $(T)/next/st_all.skel.h
 
 $(NEXT_SKEL): $(B)/st_all.o
 	$(Q)$(MAKE) --no-print-directory B=$(T)/next BPF_OPT=-O1 $(NEXT_SKEL) && touch $(NEXT_SKEL)
 
-$(T)/next/datapath.o: user/datapath.c $(NEXT_SKEL)
+$(T)/next/%.o: user/%.c $(NEXT_SKEL)
 	$(call msg,CC)
 	$(Q)$(CC) -I$(T)/next $(CFLAGS) -MMD -MP -c $< -o $@
 
-$(T)/layout/datapath.o: user/datapath.c | $(SKELS)
+$(T)/layout/%.o: user/%.c | $(SKELS)
 	$(call msg,CC)
 	$(Q)mkdir -p $(@D) && $(CC) -DST_LAYOUT=99 $(CFLAGS) -MMD -MP -c $< -o $@
 
-$(OTHER_BUILDS): %/socktables: %/datapath.o $(call obj,$(CMD_SRC)) $(B)/libsocktables.a
+$(OTHER_BUILDS): %/socktables: %/datapath.o %/datapath_load.o $(call obj,$(CMD_SRC)) $(B)/libsocktables.a
 	$(call msg,LINK)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@
 

@@ -10,9 +10,9 @@
 #include "addr.bpf.h"
 #include "maps.bpf.h"
 
-/* 0 where the load with 1 fails (lockdown=confidentiality before 6.2, no BTF): then the owner is the
- * current task, which differs from iptables for sockets that changed hands, and every socket counts
- * as accepted.
+/* 0 where the load with 1 fails and the kernel does not let cgroup programs read its memory
+ * (lockdown=confidentiality): then the owner is the current task, which differs from iptables for
+ * sockets that changed hands, and every socket counts as accepted.
  */
 const volatile __u32 kernel_reads __weak = 1;
 

@@ -9,7 +9,7 @@
 #include "../vmlinux/vmlinux.h"
 #include "origin.bpf.h"
 
-/* 0 where the load with 1 fails (before 5.19, or a kernel without MPTCP). */
+/* 0 where the load with 1 fails and the kernel lacks the helper (before 5.19, or without MPTCP). */
 const volatile __u32 mptcp_known __weak = 1;
 
 static __always_inline struct mptcp_sock *mptcp_of(void *sk)

@@ -65,7 +65,7 @@ no_feature_switches() {
 include_rules() {
 	grep -nE '^#include' include/* | grep -vE '<linux/types.h>|"(policy|verdict).h"'
 	grep -nE '^#include .*(<bpf/|skel.h)' user/* |
-		grep -vE '^user/(cgroup|datapath|enter|gone|pod[a-z_]*|probe|tracer)\.c:'
+		grep -vE '^user/(cgroup|datapath(_load)?|enter|gone|pod[a-z_]*|probe|tracer)\.c:'
 	grep -nE '^#include ".*\.c"' "${sources[@]}"
 }
 

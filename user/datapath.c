@@ -14,7 +14,7 @@
 #include "../include/event.h"
 #include "../include/known.h"
 #include "bpffs.h"
-#include "probe.h"
+#include "datapath_load.h"
 #include "st_all.skel.h"
 #include "tracer.h"
 
@@ -32,36 +32,9 @@ static const struct {
 
 static const __u32 version_key;
 
-/* The last of what libbpf said, for a failed load; else nobody wants to read it. */
-static char libbpf_says[2048];
-
-__attribute__((format(printf, 2, 0))) static int keep_message(enum libbpf_print_level level,
-							      const char *format, va_list args)
-{
-	char line[4096];
-	size_t n, have = strlen(libbpf_says);
-
-	if (level == LIBBPF_DEBUG)
-		return 0;
-	vsnprintf(line, sizeof(line), format, args);
-	n = strlen(line);
-	if (n >= sizeof(libbpf_says)) {
-		memmove(line, line + n - sizeof(libbpf_says) + 1, sizeof(libbpf_says));
-		n = sizeof(libbpf_says) - 1;
-	}
-	if (have + n >= sizeof(libbpf_says)) {
-		size_t drop = have + n - sizeof(libbpf_says) + 1;
-
-		memmove(libbpf_says, libbpf_says + drop, have - drop + 1);
-		have -= drop;
-	}
-	memcpy(libbpf_says + have, line, n + 1);
-	return 0;
-}
-
 void datapath_init(struct datapath *dp)
 {
-	libbpf_set_print(keep_message); /* nothing of it goes to stderr by itself */
+	datapath_load_quietly();
 	memset(dp, -1, sizeof(*dp));
 	dp->version = (struct version){};
 }
@@ -81,31 +54,6 @@ void datapath_close(struct datapath *dp)
 	if (dp->inbound >= 0)
 		close(dp->inbound);
 	datapath_init(dp);
-}
-
-/* FNV-1a */
-static __u64 hash(__u64 h, const void *data, size_t size)
-{
-	const __u8 *c = data;
-
-	while (size--)
-		h = (h ^ *c++) * 0x100000001b3;
-	return h;
-}
-
-const char *datapath_build(void)
-{
-	static char text[sizeof((struct version){}.build)];
-	__u64 h = 0xcbf29ce484222325;
-	const void *elf;
-	size_t size;
-
-	if (text[0])
-		return text;
-	elf = st_all__elf_bytes(&size);
-	h = hash(h, elf, size);
-	snprintf(text, sizeof(text), "%016llx", h);
-	return text;
 }
 
 /* -ENOENT in *fd, and no error, if it is not there. */
@@ -237,60 +185,6 @@ int datapath_knows(const struct datapath *dp, const struct policy *p, struct st_
 		       "the loaded programs, another build's, do not know all of it");
 }
 
-/* Those of an object's maps that are there already; without DP all are made anew. */
-static int reuse_maps(struct bpf_object *obj, const struct datapath *dp)
-{
-	struct bpf_map *map;
-	int i, err = 0;
-
-	for (i = 0; dp && i < NR_MAPS && !err; i++) {
-		map = bpf_object__find_map_by_name(obj, map_names[i]);
-		err = map ? bpf_map__reuse_fd(map, dp->map[i]) : 0;
-	}
-	return err;
-}
-
-/* What the programs may ask of the kernel: see these in bpf/. */
-struct abilities {
-	int kernel_reads, mptcp_known;
-};
-
-static struct st_all *try_load(const struct datapath *dp, const struct abilities *a, int *ret_err)
-{
-	struct st_all *skel;
-
-	libbpf_says[0] = 0;
-	skel = st_all__open();
-	if (!skel) {
-		*ret_err = -errno;
-		return NULL;
-	}
-	skel->rodata->kernel_reads = a->kernel_reads;
-	skel->rodata->mptcp_known = a->mptcp_known;
-	*ret_err = reuse_maps(skel->obj, dp) ?: st_all__load(skel);
-	if (!*ret_err)
-		return skel;
-	st_all__destroy(skel);
-	return NULL;
-}
-
-/* With all abilities, or the most that loads: not for want of memory, which says nothing about the
- * kernel. On the maps of DP, or on new ones.
- */
-static struct st_all *load(const struct datapath *dp, struct st_err *e, int *ret_err)
-{
-	static const struct abilities steps[] = { { 1, 1 }, { 1, 0 }, { 0, 1 }, { 0, 0 } };
-	struct st_all *skel = NULL;
-	size_t i;
-
-	*ret_err = 0;
-	for (i = 0; i < sizeof(steps) / sizeof(*steps) && !skel && *ret_err != -ENOMEM; i++)
-		skel = try_load(dp, &steps[i], ret_err);
-	if (!skel)
-		*ret_err = probe_explain(-*ret_err, libbpf_says, e);
-	return skel;
-}
-
 static int pin_maps(struct st_all *skel, struct st_err *e)
 {
 	char path[PATH_MAX];
@@ -345,7 +239,7 @@ static int load_and_pin(struct st_err *e)
 	struct st_all *skel;
 	int err;
 
-	skel = load(NULL, e, &err);
+	skel = datapath_load(NULL, e, &err);
 	if (!skel)
 		return err;
 	make_version(&version);
@@ -410,7 +304,7 @@ int datapath_load_next(const struct datapath *dp, struct datapath *next, struct 
 
 	datapath_init(next);
 	err = bpffs_remove(ST_DIR_NEW, e);
-	skel = err ? NULL : load(dp, e, &err);
+	skel = err ? NULL : datapath_load(dp, e, &err);
 	if (!skel)
 		return err;
 	err = make_dir(ST_DIR_NEW, e) ?: pin_programs(skel, e);

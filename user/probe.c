@@ -13,59 +13,82 @@
 #include <bpf/libbpf.h>
 
 #include "hooks.h"
+#include "insn.h"
 #include "netns.h"
 
-/* r0 = 1; exit: a program that every hook of ours accepts. */
+/* What every hook of ours may return. */
+#define RETURN_1 SET(R0, 1), EXIT
+
+static int try_prog(enum bpf_prog_type type, int attach_type, const struct bpf_insn *insns,
+		    size_t nr)
+{
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = attach_type);
+	int fd = bpf_prog_load(type, "st_probe", "GPL", insns, nr, &opts);
+
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+#define TRY(type, attach_type, insns) try_prog(type, attach_type, insns, LENGTH(insns))
+
 static int try_hook(enum bpf_prog_type type, int attach_type)
 {
-	static const struct bpf_insn insns[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1 },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = attach_type);
-	int fd = bpf_prog_load(type, "st_probe", "GPL", insns, 2, &opts);
+	static const struct bpf_insn insns[] = { RETURN_1 };
 
-	if (fd < 0)
-		return -errno;
-	close(fd);
-	return 0;
+	return TRY(type, attach_type, insns);
 }
 
-/* r1 is the context already: call helper; r0 = 1; exit. */
+/* A helper that wants the context, which r1 is already. */
 static int try_helper(enum bpf_prog_type type, int attach_type, int helper)
 {
-	const struct bpf_insn insns[] = {
-		{ .code = BPF_JMP | BPF_CALL, .imm = helper },
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1 },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = attach_type);
-	int fd = bpf_prog_load(type, "st_probe", "GPL", insns, 3, &opts);
+	const struct bpf_insn insns[] = { CALL(helper), RETURN_1 };
 
-	if (fd < 0)
-		return -errno;
-	close(fd);
-	return 0;
+	return TRY(type, attach_type, insns);
 }
 
-/* r0 = ctx->ingress_ifindex; r0 = 1; exit. */
 static int try_ingress(void)
 {
-	const struct bpf_insn insns[] = {
-		{ .code = BPF_LDX | BPF_MEM | BPF_W,
-		  .dst_reg = BPF_REG_0,
-		  .src_reg = BPF_REG_1,
-		  .off = offsetof(struct bpf_sk_lookup, ingress_ifindex) },
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .imm = 1 },
-		{ .code = BPF_JMP | BPF_EXIT },
+	static const struct bpf_insn insns[] = {
+		LOAD_FIELD(BPF_W, R0, R1, struct bpf_sk_lookup, ingress_ifindex),
+		RETURN_1,
 	};
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_SK_LOOKUP);
-	int fd = bpf_prog_load(BPF_PROG_TYPE_SK_LOOKUP, "st_probe", "GPL", insns, 3, &opts);
 
-	if (fd < 0)
-		return -errno;
-	close(fd);
-	return 0;
+	return TRY(BPF_PROG_TYPE_SK_LOOKUP, BPF_SK_LOOKUP, insns);
+}
+
+/* Eight bytes from NULL onto the stack: what is read does not matter. */
+static int try_kernel_read(void)
+{
+	static const struct bpf_insn insns[] = {
+		COPY(R1, FP), ADD(R1, -8), SET(R2, 8), SET(R3, 0), CALL(BPF_FUNC_probe_read_kernel),
+		RETURN_1,
+	};
+
+	return TRY(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_CONNECT, insns);
+}
+
+static int try_mptcp(void)
+{
+	static const struct bpf_insn insns[] = {
+		LOAD_FIELD(BPF_DW, R1, R1, struct bpf_sock_addr, sk),
+		CALL(BPF_FUNC_skc_to_mptcp_sock),
+		RETURN_1,
+	};
+
+	return TRY(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_CONNECT, insns);
+}
+
+/* Want of memory says nothing about the kernel. */
+static int lacks(int err)
+{
+	return err && err != -ENOMEM;
+}
+
+void probe_abilities(struct abilities *a)
+{
+	a->kernel_reads = !lacks(try_kernel_read());
+	a->mptcp_known = !lacks(try_mptcp());
 }
 
 static int try_map(enum bpf_map_type type, __u32 key, __u32 value, __u32 flags)
@@ -154,8 +177,13 @@ int probe(void (*each)(void *ctx, const struct probe_row *row), void *ctx)
 	tell(&p, "netns cookie in getsockopt", "pods are told apart", "5.15", 1,
 	     try_helper(BPF_PROG_TYPE_CGROUP_SOCKOPT, BPF_CGROUP_GETSOCKOPT,
 			BPF_FUNC_get_netns_cookie));
-	tell(&p, "kernel BTF", "the owner of a socket's file; else that of the task counts", "5.4",
-	     0, access("/sys/kernel/btf/vmlinux", R_OK) ? -errno : 0);
+	tell(&p, "kernel BTF", "programs find what they need in the kernel's structures", "5.4", 1,
+	     access("/sys/kernel/btf/vmlinux", R_OK) ? -errno : 0);
+	tell(&p, "kernel reads in connect",
+	     "the owner of a socket's file; else that of the task counts", "5.5", 0,
+	     try_kernel_read());
+	tell(&p, "MPTCP sockets in connect", "an MPTCP client sees whom it dialled", "5.19", 0,
+	     try_mptcp());
 	return p.ret;
 }
 
@@ -167,16 +195,23 @@ static void first_missing(void *ctx, const struct probe_row *row)
 		*first = *row;
 }
 
-/* The last line that says something, since an error has one line. */
+/* The last line that says something, since an error has one line; not that it failed as a whole. */
 static void last_line(const char *text, char *line, size_t size)
 {
-	const char *end = text + strlen(text), *start;
+	static const char prefix[] = "libbpf: ", whole[] = "failed to load ";
+	size_t n;
 
-	while (end > text && (unsigned char)end[-1] <= ' ')
-		end--;
-	for (start = end; start > text && start[-1] != '\n'; start--)
-		;
-	snprintf(line, size, "%.*s", (int)(end - start), start);
+	*line = 0;
+	for (; *text; text += n) {
+		n = strcspn(text, "\n");
+		if (!strncmp(text, prefix, strlen(prefix))) {
+			text += strlen(prefix);
+			n -= strlen(prefix);
+		}
+		if (n && strncmp(text, whole, strlen(whole)))
+			snprintf(line, size, "%.*s", (int)n, text);
+		n += text[n] == '\n';
+	}
 }
 
 int probe_explain(int code, const char *libbpf_says, struct st_err *e)

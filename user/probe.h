@@ -18,6 +18,14 @@ struct probe_row {
  */
 int probe(void (*each)(void *ctx, const struct probe_row *row), void *ctx);
 
+/* What the programs can do without, at a price: see the constants of these names in bpf/. */
+struct abilities {
+	int kernel_reads, mptcp_known;
+};
+
+/* What of it this kernel has; what cannot be tried for want of memory, it has. */
+void probe_abilities(struct abilities *a);
+
 /* Why a load failed with code: names the first missing feature, else tells libbpf's last words.
  * Returns -code.
  */

@@ -249,6 +249,12 @@ hook_type() {
 		'$1 == name && sub(/^val=/, "", $2) { print $2; exit }'
 }
 
+# func_id NAME: the number of a helper
+func_id() {
+	bpftool btf dump file /sys/kernel/btf/vmlinux | awk -v name="'BPF_FUNC_$1'" \
+		'$1 == name && sub(/^val=/, "", $2) { print $2; exit }'
+}
+
 old_kernel() {
 	local hook type since
 	while read -r hook type since; do
@@ -266,6 +272,32 @@ old_kernel() {
 		sk_lookup BPF_SK_LOOKUP 5.9
 	EOF2
 	same "" "$(links a)" "links"
+}
+
+# What the programs can do without is gone without only where the kernel lacks it, and probe names it.
+poorer_kernel() {
+	local reads mptcp hidden
+	while read -r reads mptcp hidden; do
+		ST_NO_HELPERS=$hidden LD_PRELOAD=$NO_HOOK "$ST" "${IN_A[@]}"
+		same "{\"kernel_reads\":$reads,\"mptcp_known\":$mptcp}" "$(abilities)" "without $hidden"
+		ST_NO_HELPERS=$hidden LD_PRELOAD=$NO_HOOK "$ST" probe --json |
+			jq -r '.features[] | select(.required | not) | .available' > "$TMP/available"
+		same "$reads $mptcp" "$(sed 's/true/1/; s/false/0/' "$TMP/available" | paste -sd ' ')" "probe without $hidden"
+		"$ST" detach --all
+	done <<-EOF2
+		1 1 0
+		0 1 $(func_id probe_read_kernel) $(func_id probe_read)
+		1 0 $(func_id skc_to_mptcp_sock)
+		0 0 $(func_id probe_read_kernel) $(func_id probe_read) $(func_id skc_to_mptcp_sock)
+	EOF2
+}
+
+no_btf() {
+	mount -t tmpfs none /sys/kernel/btf
+	says 1 "attach: kernel 'kernel BTF': No such file or directory; needs Linux 5.4 (programs find what they need in the kernel's structures)" "${IN_A[@]}"
+	same 1 "$(status_of "$ST" probe)" "exit status of probe"
+	has "$(cat "$TMP/output")" '^ +MISSING +kernel BTF '
+	umount /sys/kernel/btf
 }
 
 # held WHERE HOW: cgroups parent and parent/pod with a holder of connect4 on WHERE ("parent" or "pod")
@@ -310,6 +342,8 @@ stdout_full() {
 
 unattached "not root" not_root
 unattached "a kernel that lacks a hook" old_kernel
+unattached "a kernel that lacks what can be done without" poorer_kernel
+unattached "a kernel without BTF" no_btf
 unattached "a hook that another program holds" hook_held
 unattached "a stdout that takes nothing" stdout_full
 

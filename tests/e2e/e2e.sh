@@ -199,6 +199,15 @@ pinned() {
 		{ pin: [.pinned[]? | select(startswith($at)) | .[($at | length):]][0] } | select(.pin)'
 }
 
+# abilities: what the pinned programs were loaded to ask of the kernel (see datapath_load.c)
+abilities() {
+	local ours
+	ours=$(pinned prog | jq -s '[.[].map_ids[]]')
+	bpftool -j map show | jq --argjson ours "$ours" \
+		'.[] | select(.name == "st_all.rodata") | .id | select(IN($ours[]))' |
+		xargs -n 1 bpftool -j map dump id | jq -c '.[].formatted.value[".rodata"]? // ["no types"] | add' | sort -u
+}
+
 # objects: all programs, maps and links that the pins hold, as "KIND ID"
 objects() {
 	local kind

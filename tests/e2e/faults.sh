@@ -253,6 +253,34 @@ first_attach_fails() {
 	fails "${ATTACH_A[@]}"
 }
 
+# loaded: the pinned maps and whether they have types, the programs, and what these may ask of the kernel
+loaded() {
+	pinned map | jq -r '"\(.pin) \(has("btf_id"))"' | sort
+	pinned prog | jq -r '"\(.pin) \(.name)"' | sort
+	abilities
+}
+
+# A map or its types that cannot be had, be it for a moment: nothing is loaded in the way of poorer kernels,
+# and it is said which. libbpf tries types once more by itself.
+first_attach_no_memory() {
+	local n calls whole
+	"$ST" detach --all
+	calls=$(strace -qq -e trace=bpf "$ST" "${ATTACH_A[@]}" 2>&1 | grep '^bpf(' |
+		awk '/BPF_BTF_LOAD.*btf_size=[0-9]{5}/ { print NR ".." NR + 1 } /BPF_MAP_CREATE/ { print NR }')
+	whole=$(loaded)
+	not grep -q 'no types' <<< "$whole"
+	for n in $calls; do
+		"$ST" detach a || true
+		if inject error=ENOMEM bpf "$n" "${ATTACH_A[@]}"; then
+			same "$whole" "$(loaded)" "what is loaded$POINT"
+		else
+			told attach
+			took "$NOTHING" "it failed, and this is left"
+		fi
+	done
+	took_place "$calls"
+}
+
 pod_make a
 pod_make b
 outside_start a
@@ -262,6 +290,7 @@ DETACHED='' NOTHING=$(state)
 ALONE=$(state)
 check "first attach: killed" first_attach_killed
 check "first attach: a call fails" first_attach_fails
+check "first attach: a map cannot be had" first_attach_no_memory
 check "last detach: killed" last_detach_killed
 "$ST" detach --all
 attach b

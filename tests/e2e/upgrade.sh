@@ -53,15 +53,6 @@ runs() {
 	same "" "$(find /sys/fs/bpf -maxdepth 1 -name '+*')" "pins of the upgrade$POINT"
 }
 
-# kernel_reads: what the pinned programs were loaded with: 1, the owner is read from the socket's file
-kernel_reads() {
-	local ours
-	ours=$(pinned prog | jq -s '[.[].map_ids[]]')
-	bpftool -j map show | jq --argjson ours "$ours" \
-		'.[] | select(.name == "st_all.rodata") | .id | select(IN($ours[]))' |
-		xargs -n 1 bpftool -j map dump id | jq '.[].formatted.value[".rodata"][].kernel_reads | select(. != null)' | sort -u
-}
-
 # ids KIND: of all maps or links, with their pins
 ids() {
 	pinned "$1" | jq -r '"\(.pin) \(.id)"' | sort
@@ -385,8 +376,9 @@ completes() {
 }
 
 upgrade_fails() {
-	local name n status all
+	local name n status all abilities
 	all=$(some 25 0)
+	abilities=$(abilities)
 	[[ -n $all ]] # where to stop it
 	while read -r name n; do
 		status=0
@@ -396,7 +388,7 @@ upgrade_fails() {
 			same 1 "$status" "exit status$POINT"
 			has "$(head -n 1 "$TMP/output")" '^socktables: upgrade: .*: .'
 		fi
-		same 1 "$(kernel_reads)" "loaded in the way of poorer kernels$POINT"
+		same "$abilities" "$(abilities)" "loaded in the way of poorer kernels$POINT"
 		completes
 	done <<< "$all"
 	took_place "$all"
