@@ -110,13 +110,14 @@ static const char *without_types(const struct bpf_object *obj)
 	return NULL;
 }
 
-/* What libbpf said of that is the last that it said. */
-static void ends_with(const char *name)
+/* Makes what libbpf said of that the last that it said, if it did. */
+static int ends_with(const char *name)
 {
 	char *line = strstr(libbpf_says, name), *end = line ? strchr(line, '\n') : NULL;
 
 	if (end)
 		end[1] = 0;
+	return line != NULL;
 }
 
 static struct st_all *try_load(const struct datapath *dp, const struct abilities *a, int *ret_err)
@@ -136,10 +137,8 @@ static struct st_all *try_load(const struct datapath *dp, const struct abilities
 	err = reuse_maps(skel->obj, dp) ?: st_all__load(skel);
 	if (!err || err == -EINVAL)
 		name = without_types(skel->obj);
-	if (name) {
-		ends_with(name);
+	if (name && (ends_with(name) || !err))
 		err = -ENOMEM;
-	}
 	*ret_err = err;
 	if (!err)
 		return skel;
