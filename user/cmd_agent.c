@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* agent: the one command that may stay. */
 #include <stddef.h>
-#include <stdio.h>
 
 #include "agent.h"
 #include "cmd.h"
@@ -20,7 +19,7 @@ const struct option_table agent_tables[1] = { { .title = "flags", .rows = agent_
 
 static void complain(const struct st_err *e)
 {
-	fprintf(stderr, "socktables: agent: %s\n", e->text);
+	cmd_tell("agent", e);
 }
 
 int cmd_agent(const struct command *self, int argc, char **argv, struct st_err *e)

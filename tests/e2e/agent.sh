@@ -331,9 +331,10 @@ lost() {
 	as_fresh p1 --ipv6=on
 }
 
-# told_once: how often the agent said that it cannot clear away c
+# told_once: the agent said once that it cannot clear away c, and what would help
 told_once() {
 	same 1 "$(grep -cx "socktables: agent: pod 'c': network namespace of the pod: Permission denied" "$TMP/agent")"
+	same 1 "$(grep -cx 'hint: to look for it through processes takes CAP_SYS_PTRACE' "$TMP/agent")" "hint"
 }
 
 # runs_sleep PID: it has entered the namespace
