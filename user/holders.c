@@ -88,19 +88,12 @@ static int search_cgroup(struct search *s, const char *dir)
 	return ret;
 }
 
-/* Any order will do. */
-static int as_it_comes(const FTSENT **a, const FTSENT **b)
-{
-	(void)a, (void)b;
-	return 0;
-}
-
 int holders_find(const char *cgroup, __u32 inode, int (*each)(void *ctx, const struct holder *h),
 		 void *ctx)
 {
 	char *const roots[] = { (char *)cgroup, NULL };
 	struct search s = { .each = each, .ctx = ctx };
-	FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_NOSTAT, as_it_comes);
+	FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_NOSTAT, NULL);
 	FTSENT *dir;
 	int ret = 0;
 
