@@ -180,7 +180,7 @@ int probe(void (*each)(void *ctx, const struct probe_row *row), void *ctx)
 	tell(&p, "kernel BTF", "programs find what they need in the kernel's structures", "5.4", 1,
 	     access("/sys/kernel/btf/vmlinux", R_OK) ? -errno : 0);
 	tell(&p, "kernel reads in connect",
-	     "the owner of a socket's file; else that of the task counts", "5.5", 0,
+	     "the owner of a socket's file; else that of the task counts", "5.10", 0,
 	     try_kernel_read());
 	tell(&p, "MPTCP sockets in connect", "an MPTCP client sees whom it dialled", "5.19", 0,
 	     try_mptcp());
