@@ -22,7 +22,7 @@ suites() {
 	for file in "$HERE"/../e2e/*.sh; do
 		[[ ! -x $file ]] || basename "$file" .sh
 	done
-	echo diff
+	echo diff "$HERE/lockdown.sh"
 }
 
 for series; do

@@ -21,6 +21,14 @@ captures() {
 	same "$CAPTURED" "$(reach a)"
 }
 
+# What the kernel has or lets programs do, no less and no more
+uses_all() {
+	local reads=1 mptcp=0
+	! grep -qsF '[confidentiality]' /sys/kernel/security/lockdown || reads=0
+	! grep -q ' bpf_skc_to_mptcp_sock$' /proc/kallsyms || mptcp=1
+	same "{\"kernel_reads\":$reads,\"mptcp_known\":$mptcp}" "$(abilities)"
+}
+
 updates() {
 	"$ST" update a --ipv6=on -o 80
 	same "outside outside agent agent proxy proxy" "$(reach a)" "with -o 80"
@@ -74,6 +82,7 @@ outside_start a
 app_start a
 check "probe finds all that is needed" "$ST" probe
 check "without a proxy all is refused" refuses_without_proxy
+check "the programs ask the kernel for all that it has" uses_all
 proxy_start a
 agent_start a
 check "TCP, DNS and inbound connections of both families reach the proxy" captures

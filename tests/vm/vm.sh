@@ -51,7 +51,7 @@ boot() {
 		-chardev "socket,id=c,path=$WORK/root" -device "vhost-user-fs-pci,chardev=c,tag=host"
 		-serial "file:$WORK/console" -serial stdio -serial "file:$WORK/status"
 		-kernel "$KERNEL/kernel" -initrd "$WORK/initrd"
-		-append "console=ttyS0 quiet panic=-1 nokaslr norandmaps mitigations=off cryptomgr.notests apparmor=0 audit=0"
+		-append "console=ttyS0 quiet panic=-1 nokaslr norandmaps mitigations=off cryptomgr.notests apparmor=0 audit=0 socktables.guest"
 	)
 	timeout -k 5 "${VM_TIMEOUT:-300}" qemu-system-x86_64 "${options[@]}" < /dev/null &
 	PIDS+=($!)
