@@ -32,8 +32,8 @@ __attribute__((constructor)) static void setup(void)
 		abort();
 }
 
-/* Calls of hidden helpers become calls of one that no kernel has, in a copy that lives on. */
-static void hide(union bpf_attr *attr)
+/* The instructions, in a copy in which calls of hidden helpers are calls of one that no kernel has. */
+static struct bpf_insn *hide(const union bpf_attr *attr)
 {
 	size_t size = attr->insn_cnt * sizeof(struct bpf_insn);
 	struct bpf_insn *insn = malloc(size);
@@ -47,7 +47,23 @@ static void hide(union bpf_attr *attr)
 			if (helpers[j] && insn[i].code == (BPF_JMP | BPF_CALL) &&
 			    !insn[i].src_reg && insn[i].imm == helpers[j])
 				insn[i].imm = INT_MAX;
+	return insn;
+}
+
+static long load_hidden(long (*real)(long nr, ...), union bpf_attr *attr, long size)
+{
+	struct bpf_insn *insn = hide(attr);
+	__u64 was = attr->insns;
+	long ret;
+	int err;
+
 	attr->insns = (unsigned long)insn;
+	ret = real(SYS_bpf, BPF_PROG_LOAD, attr, size);
+	err = errno;
+	free(insn);
+	attr->insns = was;
+	errno = err;
+	return ret;
 }
 
 /* What libbpf calls bpf() by. */
@@ -71,6 +87,6 @@ long syscall(long nr, ...)
 		return -1;
 	}
 	if (helpers[0] && nr == SYS_bpf && a[0] == BPF_PROG_LOAD)
-		hide(attr);
+		return load_hidden(real, attr, a[2]);
 	return real(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
