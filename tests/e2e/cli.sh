@@ -243,27 +243,15 @@ not_root() {
 	same "" "$(pins)" "pins"
 }
 
-# hook_type NAME: the number of an enum bpf_attach_type, from the kernel's BTF
-hook_type() {
-	bpftool btf dump file /sys/kernel/btf/vmlinux | awk -v name="'$1'" \
-		'$1 == name && sub(/^val=/, "", $2) { print $2; exit }'
-}
-
-# func_id NAME: the number of a helper
-func_id() {
-	bpftool btf dump file /sys/kernel/btf/vmlinux | awk -v name="'BPF_FUNC_$1'" \
-		'$1 == name && sub(/^val=/, "", $2) { print $2; exit }'
-}
-
 old_kernel() {
 	local hook type since
 	while read -r hook type since; do
-		ST_NO_HOOK="$(hook_type "$type") 22" LD_PRELOAD=$NO_HOOK status_of "$ST" "${IN_A[@]}" > "$TMP/status"
+		ST_NO_HOOK="$(number_of "$type") 22" LD_PRELOAD=$NO_HOOK status_of "$ST" "${IN_A[@]}" > "$TMP/status"
 		same 1 "$(cat "$TMP/status")" "exit status without $hook"
 		has "$(head -n 1 "$TMP/output")" \
 			"^socktables: attach: kernel '$hook': Invalid argument; needs Linux $since \\(.+\\)\$"
 		same "" "$(pins)" "pins"
-		ST_NO_HOOK="$(hook_type "$type") 22" LD_PRELOAD=$NO_HOOK status_of "$ST" probe > "$TMP/status"
+		ST_NO_HOOK="$(number_of "$type") 22" LD_PRELOAD=$NO_HOOK status_of "$ST" probe > "$TMP/status"
 		same 1 "$(cat "$TMP/status")" "exit status of probe without $hook"
 		has "$(cat "$TMP/output")" "^ +MISSING +$hook "
 	done <<-EOF2
@@ -286,9 +274,9 @@ poorer_kernel() {
 		"$ST" detach --all
 	done <<-EOF2
 		1 1 0
-		0 1 $(func_id probe_read_kernel) $(func_id probe_read)
-		1 0 $(func_id skc_to_mptcp_sock)
-		0 0 $(func_id probe_read_kernel) $(func_id probe_read) $(func_id skc_to_mptcp_sock)
+		0 1 $(number_of BPF_FUNC_probe_read_kernel) $(number_of BPF_FUNC_probe_read)
+		1 0 $(number_of BPF_FUNC_skc_to_mptcp_sock)
+		0 0 $(number_of BPF_FUNC_probe_read_kernel) $(number_of BPF_FUNC_probe_read) $(number_of BPF_FUNC_skc_to_mptcp_sock)
 	EOF2
 }
 

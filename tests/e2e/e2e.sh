@@ -199,6 +199,12 @@ pinned() {
 		{ pin: [.pinned[]? | select(startswith($at)) | .[($at | length):]][0] } | select(.pin)'
 }
 
+# number_of NAME: of a constant of an enum, from the kernel's BTF
+number_of() {
+	bpftool btf dump file /sys/kernel/btf/vmlinux | awk -v name="'$1'" \
+		'$1 == name && sub(/^val=/, "", $2) { print $2; exit }'
+}
+
 # abilities: what the pinned programs were loaded to ask of the kernel (see datapath_load.c)
 abilities() {
 	local ours

@@ -203,18 +203,12 @@ somebody_detached_a_link() {
 
 # --- the node ---------------------------------------------------------------------------------------
 
-# hook_type NAME: the number of an enum bpf_attach_type, from the kernel's BTF
-hook_type() {
-	bpftool btf dump file /sys/kernel/btf/vmlinux | awk -v name="'$1'" \
-		'$1 == name && sub(/^val=/, "", $2) { print $2; exit }'
-}
-
 # A kernel that refuses to load programs for one hook, played by a library in front of bpf(2).
 the_kernel_is_too_old() {
 	"$ST" detach web
 	rm "$TMP/bin/socktables"
 	printf '#!/bin/bash\nexec env ST_NO_HOOK="%s" LD_PRELOAD="%s" "%s" "$@"\n' \
-		"$(hook_type BPF_CGROUP_INET4_GETPEERNAME) 22" "$TEST_BIN/e2e_nohook.so" "$ST" > "$TMP/bin/socktables"
+		"$(number_of BPF_CGROUP_INET4_GETPEERNAME) 22" "$TEST_BIN/e2e_nohook.so" "$ST" > "$TMP/bin/socktables"
 	chmod +x "$TMP/bin/socktables"
 	shown
 	build "$ST"
