@@ -188,6 +188,11 @@ at_once() {
 	nothing_stays
 }
 
+# term_is_blocked PID: by socktables run, which has begun: from then on SIGTERM is for it to deal with
+term_is_blocked() {
+	grep -q socktables "/proc/$1/comm" && grep -qE '^SigBlk:.*[4-7c-f]...$' "/proc/$1/status"
+}
+
 # What waits for another run, which clears away a cgroup of its name, can be interrupted.
 interrupted() {
 	local dir=$CG/web/socktables-run- pid status=0
@@ -197,7 +202,7 @@ interrupted() {
 		exec nsenter --net=/run/netns/web -- "$@"' "$dir" \
 		"$ST" run --cgroup-parent "$CG/web" --proxy "$PROXY" -- true > "$TMP/run" 2>&1 &
 	pid=$!
-	wait_for 10 grep -q "socktables" "/proc/$pid/comm"
+	wait_for 10 term_is_blocked "$pid"
 	kill -TERM "$pid"
 	wait "$pid" || status=$?
 	same "1 socktables: run: run: interrupted" "$status $(< "$TMP/run")"
